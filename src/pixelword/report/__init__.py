@@ -1,0 +1,84 @@
+"""Pages that show what was measured: one offline HTML file each, with plots, pictures and honest intervals.
+
+A page is built from pieces, which are frozen values, and written at the end:
+
+    from pixelword.report import (
+        Answer, BarGroup, BarPlot, Card, Code, CurvePlot, Gallery, Page, Paragraph, Picture, Proportion, Series, Stage,
+        Table, Tile, Tiles,
+    )
+
+    seen, blind = Proportion(187, 205), Proportion(52, 205)
+    page = Page("A tiny model learns to see", "Drawn pictures, two CPU cores, no download.")
+    page.add(Tiles([Tile(seen, "right on held-out pictures"), Tile(blind, "with a blank picture")]))
+    page.section(
+        "What happened",
+        Paragraph("It answered ", seen, " of the questions; asked as ", Code("what color is it ?"), " it said ", Code("red"), "."),
+    )
+    page.section("Three stages").add(
+        CurvePlot([Series("loss", steps, losses)], log_y=True, stages=[Stage("captions", 0), Stage("questions", 400)]),
+        Table(["stage", "steps", "loss"], [["captions", 400, 0.91], ["questions", 600, 0.12]], caption="What was trained."),
+    )
+    page.section("What it sees").add(
+        BarPlot(["color", "shape"], [BarGroup("sighted", [seen, seen]), BarGroup("blind", [blind, blind])], chance=[1 / 6, 1 / 4]),
+        Gallery([Card(Picture(image), [Answer("what color?", "red", truth="blue", right=False)], tags=["color"])]),
+    )
+    page.write("runs/demo/report.html")
+
+Text is always text: whatever stands in a field is escaped. Importing this package loads neither torch nor matplotlib.
+"""
+
+from pixelword.report.page import Page, Section
+from pixelword.report.pictures import Answer, Card, Gallery, Picture
+from pixelword.report.pieces import (
+    Fold,
+    Heading,
+    Listing,
+    Paragraph,
+    Piece,
+    SideBySide,
+    Table,
+    Tile,
+    Tiles,
+)
+from pixelword.report.plots import BarGroup, BarPlot, CurvePlot, Series, Stage
+from pixelword.report.statistics import Estimate, Proportion, disjoint, format_percent, wilson_interval
+from pixelword.report.tokens import MaskPicture, Segment, Token, TokenGrid, TokenStrip
+from pixelword.report.words import Code, Emphasis, Link, Strong, Words
+
+__all__ = [
+    "Answer",
+    "BarGroup",
+    "BarPlot",
+    "Card",
+    "Code",
+    "CurvePlot",
+    "Emphasis",
+    "Estimate",
+    "Fold",
+    "Gallery",
+    "Heading",
+    "Link",
+    "Listing",
+    "MaskPicture",
+    "Page",
+    "Paragraph",
+    "Picture",
+    "Piece",
+    "Proportion",
+    "Section",
+    "Segment",
+    "Series",
+    "SideBySide",
+    "Stage",
+    "Strong",
+    "Table",
+    "Tile",
+    "Tiles",
+    "Token",
+    "TokenGrid",
+    "TokenStrip",
+    "Words",
+    "disjoint",
+    "format_percent",
+    "wilson_interval",
+]

@@ -1,0 +1,208 @@
+"""Draws the plots of a page by matplotlib, once per width. A length is a CSS pixel here, which is a point there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pixelword.report.plots import BarPlot, CurvePlot, Measured, Series, Stage, colour_of
+from pixelword.report.svg import INK, inline_svg, page_style
+from pixelword.report.words import printable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+WIDE, NARROW = 760, 360
+LETTER = 6.6  # average width of a letter of 12 px, on the generous side
+SLICES = 120  # a longer curve is drawn as the means of so many slices
+MARKER = {"circle": "o", "square": "s", "diamond": "D", "triangle": "^", "down": "v", "plus": "P"}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One plot at one width.
+
+    Args:
+        svg: the element.
+        key: names of the stages where they are numbered because they do not fit.
+        notes: what a reader must know, such as points left out.
+    """
+
+    svg: str
+    key: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def draw(plot: CurvePlot | BarPlot, width: int, prefix: str) -> Drawing:
+    """Draws a plot for a page that gives it `width` CSS pixels; ids in it start with `prefix`."""
+    with page_style():
+        return draw_curves(plot, width, prefix) if isinstance(plot, CurvePlot) else draw_bars(plot, width, prefix)
+
+
+def empty_figure(width: float, height: float, margins: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes, inside margins (left, top, right, bottom), with no frame but its grid."""
+    from matplotlib.figure import Figure
+
+    left, top, right, bottom = margins
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+    inside = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
+    axes = figure.add_axes(inside)
+    axes.tick_params(length=0, pad=6)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def tick_text(value: float, _place: int | None = None) -> str:
+    """12000 reads `12 000`, 0.50 reads `0.5`."""
+    text = f"{value:,.0f}".replace(",", "\u202f") if abs(value) >= 1000 and abs(value) < 1e9 else f"{value:g}"
+    return text.replace("-", "\u2212")
+
+
+def draw_curves(plot: CurvePlot, width: int, prefix: str) -> Drawing:
+    height = plot.height if width == WIDE else min(plot.height, 280)
+    figure, axes = empty_figure(width, height, (52, 44, 12, 44))
+    left_out = 0
+    for number, series in enumerate(plot.series):
+        x, y = drawable(series, plot.log_x, plot.log_y)
+        left_out += len(series.x) - len(x)
+        draw_one_curve(axes, x, y, INK[colour_of(number, series.colour)], "--" if series.dashed else "-")
+    scale_axis(axes.xaxis, plot.log_x, most=8 if width == WIDE else 5)
+    scale_axis(axes.yaxis, plot.log_y, most=6)
+    axes.margins(x=0.01)
+    axes.grid(axis="y")
+    axes.spines["bottom"].set_visible(True)
+    axes.set_xlabel(printable(plot.x_label), color=INK["muted"], labelpad=8)
+    figure.text(4 / width, 1 - 14 / height, printable(plot.y_label), color=INK["muted"], va="center")
+    key = draw_stages(axes, plot.stages, width - 64)
+    notes = (f"{left_out} points without a finite, drawable value are left out.",) if left_out else ()
+    return Drawing(inline_svg(figure, prefix), key, notes)
+
+
+def drawable(series: Series, log_x: bool, log_y: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The points that are finite and, on a logarithmic axis, above zero."""
+    import numpy as np
+
+    x, y = np.asarray(series.x, dtype=np.float64), np.asarray(series.y, dtype=np.float64)
+    kept = np.isfinite(x) & np.isfinite(y) & (~np.array(log_x) | (x > 0)) & (~np.array(log_y) | (y > 0))
+    return x[kept], y[kept]
+
+
+def draw_one_curve(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], colour: str, style: str) -> None:
+    """A line; a long curve as the mean of each slice over the band from its least to its greatest value."""
+    import numpy as np
+
+    if len(x) > SLICES:
+        starts = np.linspace(0, len(x), SLICES, endpoint=False).astype(int)
+        sizes = np.diff(np.append(starts, len(x)))
+        middle = np.add.reduceat(x, starts) / sizes
+        low, high = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
+        axes.fill_between(middle, low, high, color=colour, alpha=0.18, linewidth=0)
+        x, y = middle, np.add.reduceat(y, starts) / sizes
+    axes.plot(x, y, color=colour, linewidth=2, linestyle=style, solid_capstyle="round", solid_joinstyle="round")
+    if len(x) == 1:
+        axes.plot(x, y, color=colour, marker="o", markersize=5)
+
+
+def scale_axis(axis: Any, logarithmic: bool, most: int) -> None:
+    """Round ticks in plain numbers, also on a logarithmic axis."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    if logarithmic:
+        axis._set_axes_scale("log")
+        low, high = axis.get_data_interval()
+        decades = abs(high / low) if low > 0 and high > 0 else 1.0
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 300 else (1.0,), numticks=most + 6))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(tick_text))
+
+
+def draw_stages(axes: Axes, stages: Sequence[Stage], width: float) -> tuple[str, ...]:
+    """A line and a name where each stage starts; numbers in place of names that do not fit, whose key is returned."""
+    from matplotlib.transforms import offset_copy
+
+    low, high = axes.get_xlim()
+    starts = [max(low, stage.start) for stage in stages]
+    places = axes.transAxes.inverted().transform(axes.transData.transform([(start, 1.0) for start in starts]))[:, 0] if starts else []
+    ends = [*places[1:], 1.0]
+    fit = all(
+        (end - place) * width > LETTER * len(stage.name) + 10 for stage, place, end in zip(stages, places, ends, strict=True)
+    )
+    above = offset_copy(axes.get_xaxis_transform(), axes.figure, x=4, y=4, units="dots")
+    for number, (stage, start) in enumerate(zip(stages, starts, strict=True), 1):
+        axes.axvline(start, color=INK["muted"], linewidth=1, linestyle=(0, (2, 3)))
+        name = printable(stage.name) if fit else str(number)
+        axes.text(start, 1, name, transform=above, color=INK["ink"], va="bottom", ha="left")
+    axes.set_xlim(low, high)
+    return () if fit else tuple(stage.name for stage in stages)
+
+
+BAR, BETWEEN = 15, 18  # height of a bar; space between categories
+
+
+def draw_bars(plot: BarPlot, width: int, prefix: str) -> Drawing:
+    beside = width == WIDE  # names of the categories stand left of the bars, or above them
+    name_room = min(230.0, 20 + LETTER * max((len(name) for name in plot.categories), default=0)) if beside else 8.0
+    row = BAR * max(1, len(plot.groups)) + BETWEEN + (0 if beside else 18)
+    height = row * max(1, len(plot.categories)) + 60
+    figure, axes = empty_figure(width, height, (name_room, 8, 62, 52))
+    axes.set_ylim(height - 60, 0)
+    axes.set_xlim(*plot.limits)
+    for place, name in enumerate(plot.categories):
+        draw_category(axes, plot, place, place * row + (0 if beside else 18), row - (0 if beside else 18))
+        draw_name(axes, name, place * row, row, beside, name_room if beside else width - 20)
+    scale_axis(axes.xaxis, False, most=10 if beside else 5)
+    if plot.percent:
+        axes.xaxis.set_major_formatter(lambda value, _place: f"{100 * value:g} %")
+    axes.set_yticks([])
+    axes.grid(axis="x")
+    axes.set_xlabel(printable(plot.x_label), color=INK["muted"], labelpad=8)
+    return Drawing(inline_svg(figure, prefix))
+
+
+def draw_name(axes: Axes, name: str, top: float, row: float, beside: bool, room: float) -> None:
+    """The name of a category, shortened to its room."""
+    from matplotlib.transforms import offset_copy
+
+    letters = max(4, int(room / LETTER) - 2)
+    name = printable(name if len(name) <= letters else name[: letters - 1] + "\u2026")
+    place = offset_copy(axes.get_yaxis_transform(), axes.figure, x=-12 if beside else 0, units="dots")
+    middle = top + (row / 2 if beside else 12)
+    axes.text(0, middle, name, transform=place, va="center", ha="right" if beside else "left", color=INK["ink"])
+
+
+def draw_category(axes: Axes, plot: BarPlot, place: int, top: float, row: float) -> None:
+    """One category: a bar or dot per group, and the line of chance across them."""
+    first = top + (row - BAR * len(plot.groups)) / 2
+    chance = plot.chances[place]
+    if chance is not None:
+        end = first + BAR * len(plot.groups)
+        axes.plot([chance, chance], [first - 3, end + 3], color=INK["ink"], linewidth=1.5, linestyle=(0, (2, 2)), zorder=4)
+    for number, group in enumerate(plot.groups):
+        colour = INK[colour_of(number, group.colour)]
+        mark = MARKER[plot.legend[number].sign]
+        draw_measured(axes, plot, group.values[place], first + BAR * (number + 0.5), colour, mark)
+
+
+def draw_measured(axes: Axes, plot: BarPlot, measured: Measured, y: float, colour: str, mark: str) -> None:
+    """One share with its interval; its number stands right of the axis."""
+    from matplotlib.transforms import offset_copy
+
+    beside = offset_copy(axes.get_yaxis_transform(), axes.figure, x=8, units="dots")
+    known = measured is not None and measured.value == measured.value
+    number = measured.number if measured is not None and known else "\u2013"
+    axes.text(1, y, number, transform=beside, va="center", ha="left", color=INK["muted"], fontsize=11)
+    if measured is None or not known:
+        return
+    low = plot.limits[0]
+    if plot.marks == "bars":
+        axes.barh(y, measured.value - low, height=BAR - 4, left=low, color=colour, alpha=0.25, linewidth=0)
+    axes.plot([measured.low, measured.high], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt", zorder=5)
+    axes.plot([measured.value], [y], color=colour, marker=mark, markersize=6.5, markeredgecolor=INK["paper"], zorder=6, clip_on=False)
