@@ -23,7 +23,7 @@ from pixelword.world import (
     well_posed,
 )
 
-TRAIN = list(islice(examples("train", 3), 4096))
+TRAIN = list(islice(examples("train", 3), 3072))
 TEST = list(islice(examples("test", 3), 2048))
 NEW = list(islice(examples("new", 3), 1024))
 

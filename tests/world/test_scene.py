@@ -46,7 +46,7 @@ def test_places_are_free_and_nothing_touches():
         for one, other in combinations(example.scene.objects, 2):
             assert math.dist((one.x, one.y), (other.x, other.y)) > one.radius + other.radius
         for thing in example.scene.objects:
-            assert all(9 < value < 55 for value in (thing.x, thing.y))
+            assert all(7.7 < value < 56.3 for value in (thing.x, thing.y))
             assert all(abs(value - line) >= 1 for value in (thing.x, thing.y) for line in (24, 40))
 
 
