@@ -2,24 +2,19 @@
 
 A page is built from pieces, which are frozen values, and written at the end:
 
-    from pixelword.report import (
-        Answer, BarGroup, BarPlot, Card, Code, CurvePlot, Gallery, Page, Paragraph, Picture, Proportion, Series, Stage,
-        Table, Tile, Tiles,
-    )
+    from pixelword.report import *
 
     seen, blind = Proportion(187, 205), Proportion(52, 205)
     page = Page("A tiny model learns to see", "Drawn pictures, two CPU cores, no download.")
     page.add(Tiles([Tile(seen, "right on held-out pictures"), Tile(blind, "with a blank picture")]))
-    page.section(
-        "What happened",
-        Paragraph("It answered ", seen, " of the questions; asked as ", Code("what color is it ?"), " it said ", Code("red"), "."),
-    )
+    page.section("What happened", Paragraph("Asked ", Code("what color ?"), ", it was right in ", seen, "."))
     page.section("Three stages").add(
         CurvePlot([Series("loss", steps, losses)], log_y=True, stages=[Stage("captions", 0), Stage("questions", 400)]),
-        Table(["stage", "steps", "loss"], [["captions", 400, 0.91], ["questions", 600, 0.12]], caption="What was trained."),
+        Table(["stage", "steps", "loss"], [["captions", 400, 0.91], ["questions", 600, 0.12]], caption="The stages."),
     )
+    groups = [BarGroup("sighted", [seen, seen]), BarGroup("blind", [blind, blind])]
     page.section("What it sees").add(
-        BarPlot(["color", "shape"], [BarGroup("sighted", [seen, seen]), BarGroup("blind", [blind, blind])], chance=[1 / 6, 1 / 4]),
+        BarPlot(["color", "shape"], groups, chance=[1 / 6, 1 / 4], caption="Right answers with 95 % intervals."),
         Gallery([Card(Picture(image), [Answer("what color?", "red", truth="blue", right=False)], tags=["color"])]),
     )
     page.write("runs/demo/report.html")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pixelword.report.plots import BarPlot, CurvePlot, Measured, Series, Stage, colour_of
+from pixelword.report.plots import BarPlot, CurvePlot, LegendEntry, Measured, Series, Stage, colour_of
 from pixelword.report.svg import INK, inline_svg, page_style
 from pixelword.report.words import printable
 
@@ -130,12 +130,14 @@ def draw_stages(axes: Axes, stages: Sequence[Stage], width: float) -> tuple[str,
 
     low, high = axes.get_xlim()
     starts = [max(low, stage.start) for stage in stages]
-    places = axes.transAxes.inverted().transform(axes.transData.transform([(start, 1.0) for start in starts]))[:, 0] if starts else []
+    to_width = axes.transData + axes.transAxes.inverted()
+    places = [float(to_width.transform((start, 1.0))[0]) for start in starts]
     ends = [*places[1:], 1.0]
     fit = all(
-        (end - place) * width > LETTER * len(stage.name) + 10 for stage, place, end in zip(stages, places, ends, strict=True)
+        (end - place) * width > LETTER * len(stage.name) + 10
+        for stage, place, end in zip(stages, places, ends, strict=True)
     )
-    above = offset_copy(axes.get_xaxis_transform(), axes.figure, x=4, y=4, units="dots")
+    above = offset_copy(axes.get_xaxis_transform(), axes.get_figure(root=True), x=4, y=4, units="dots")
     for number, (stage, start) in enumerate(zip(stages, starts, strict=True), 1):
         axes.axvline(start, color=INK["muted"], linewidth=1, linestyle=(0, (2, 3)))
         name = printable(stage.name) if fit else str(number)
@@ -157,7 +159,10 @@ def draw_bars(plot: BarPlot, width: int, prefix: str) -> Drawing:
     axes.set_xlim(*plot.limits)
     for place, name in enumerate(plot.categories):
         draw_category(axes, plot, place, place * row + (0 if beside else 18), row - (0 if beside else 18))
-        draw_name(axes, name, place * row, row, beside, name_room if beside else width - 20)
+        if beside:
+            draw_name(axes, name, (-12, place * row + row / 2), name_room, "right")
+        else:
+            draw_name(axes, name, (0, place * row + 12), width - 20, "left")
     scale_axis(axes.xaxis, False, most=10 if beside else 5)
     if plot.percent:
         axes.xaxis.set_major_formatter(lambda value, _place: f"{100 * value:g} %")
@@ -167,15 +172,15 @@ def draw_bars(plot: BarPlot, width: int, prefix: str) -> Drawing:
     return Drawing(inline_svg(figure, prefix))
 
 
-def draw_name(axes: Axes, name: str, top: float, row: float, beside: bool, room: float) -> None:
-    """The name of a category, shortened to its room."""
+def draw_name(axes: Axes, name: str, place: tuple[float, float], room: float, align: str) -> None:
+    """The name of a category, shortened to its room, so far right of the axis and so far down."""
     from matplotlib.transforms import offset_copy
 
     letters = max(4, int(room / LETTER) - 2)
-    name = printable(name if len(name) <= letters else name[: letters - 1] + "\u2026")
-    place = offset_copy(axes.get_yaxis_transform(), axes.figure, x=-12 if beside else 0, units="dots")
-    middle = top + (row / 2 if beside else 12)
-    axes.text(0, middle, name, transform=place, va="center", ha="right" if beside else "left", color=INK["ink"])
+    shown = printable(name if len(name) <= letters else name[: letters - 1] + "\u2026")
+    right, down = place
+    transform = offset_copy(axes.get_yaxis_transform(), axes.get_figure(root=True), x=right, units="dots")
+    axes.text(0, down, shown, transform=transform, va="center", ha=align, color=INK["ink"])
 
 
 def draw_category(axes: Axes, plot: BarPlot, place: int, top: float, row: float) -> None:
@@ -184,25 +189,34 @@ def draw_category(axes: Axes, plot: BarPlot, place: int, top: float, row: float)
     chance = plot.chances[place]
     if chance is not None:
         end = first + BAR * len(plot.groups)
-        axes.plot([chance, chance], [first - 3, end + 3], color=INK["ink"], linewidth=1.5, linestyle=(0, (2, 2)), zorder=4)
+        axes.plot(
+            [chance, chance], [first - 3, end + 3], color=INK["ink"], linewidth=1.5, linestyle=(0, (2, 2)), zorder=4
+        )
     for number, group in enumerate(plot.groups):
-        colour = INK[colour_of(number, group.colour)]
-        mark = MARKER[plot.legend[number].sign]
-        draw_measured(axes, plot, group.values[place], first + BAR * (number + 0.5), colour, mark)
+        draw_measured(axes, plot, group.values[place], first + BAR * (number + 0.5), plot.legend[number])
 
 
-def draw_measured(axes: Axes, plot: BarPlot, measured: Measured, y: float, colour: str, mark: str) -> None:
+def draw_measured(axes: Axes, plot: BarPlot, measured: Measured, y: float, look: LegendEntry) -> None:
     """One share with its interval; its number stands right of the axis."""
     from matplotlib.transforms import offset_copy
 
-    beside = offset_copy(axes.get_yaxis_transform(), axes.figure, x=8, units="dots")
+    beside = offset_copy(axes.get_yaxis_transform(), axes.get_figure(root=True), x=8, units="dots")
     known = measured is not None and measured.value == measured.value
     number = measured.number if measured is not None and known else "\u2013"
     axes.text(1, y, number, transform=beside, va="center", ha="left", color=INK["muted"], fontsize=11)
     if measured is None or not known:
         return
-    low = plot.limits[0]
+    low, colour, mark = plot.limits[0], INK[look.colour], MARKER[look.sign]
     if plot.marks == "bars":
         axes.barh(y, measured.value - low, height=BAR - 4, left=low, color=colour, alpha=0.25, linewidth=0)
     axes.plot([measured.low, measured.high], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt", zorder=5)
-    axes.plot([measured.value], [y], color=colour, marker=mark, markersize=6.5, markeredgecolor=INK["paper"], zorder=6, clip_on=False)
+    axes.plot(
+        [measured.value],
+        [y],
+        color=colour,
+        marker=mark,
+        markersize=6.5,
+        markeredgecolor=INK["paper"],
+        zorder=6,
+        clip_on=False,
+    )

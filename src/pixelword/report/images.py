@@ -43,11 +43,11 @@ def encode(source: Image | bytes | Path, max_side: int) -> Encoded:
     Raises:
         ImageError: what cannot be decoded, is empty or is far too large.
     """
-    from PIL import Image as images
+    import PIL.Image
 
-    picture = flatten(source if isinstance(source, images.Image) else decode(source))
+    picture = flatten(source if isinstance(source, PIL.Image.Image) else decode(source))
     if max(picture.size) > max_side:
-        picture.thumbnail((max_side, max_side), images.Resampling.LANCZOS)
+        picture.thumbnail((max_side, max_side), PIL.Image.Resampling.LANCZOS)
     exact = picture.mode == "RGBA" or max(picture.size) <= SMALL or picture.getcolors(FLAT) is not None
     stream = io.BytesIO()
     if exact:
@@ -61,21 +61,25 @@ def encode(source: Image | bytes | Path, max_side: int) -> Encoded:
 
 def decode(source: bytes | Path) -> Image:
     """The first frame of an encoded picture, turned upright."""
-    from PIL import Image as images
+    import PIL.Image
     from PIL import ImageOps
 
     name = f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", images.DecompressionBombWarning)
-            with images.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+            warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+            with PIL.Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
                 if picture.width * picture.height > MOST_PIXELS:
-                    raise images.DecompressionBombError(f"{picture.width} x {picture.height} pixels")
+                    raise PIL.Image.DecompressionBombError(f"{picture.width} x {picture.height} pixels")
                 return ImageOps.exif_transpose(picture)
-    except (images.DecompressionBombError, images.DecompressionBombWarning) as error:
-        raise ImageError("this picture is too large for a page", got=f"{name}: {error}", fix="shrink it first") from error
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
+        raise ImageError(
+            "this picture is too large for a page", got=f"{name}: {error}", fix="shrink it first"
+        ) from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError("this picture cannot be decoded", got=f"{name}: {error}", fix="open it and save it as PNG") from error
+        raise ImageError(
+            "this picture cannot be decoded", got=f"{name}: {error}", fix="open it and save it as PNG"
+        ) from error
 
 
 def flatten(picture: Image) -> Image:
@@ -93,8 +97,8 @@ def flatten(picture: Image) -> Image:
 def stretch(picture: Image) -> Image:
     """A picture of one deep channel with its darkest value at 0 and its brightest at 255."""
     import numpy as np
-    from PIL import Image as images
+    import PIL.Image
 
     deep = np.nan_to_num(np.asarray(picture, dtype=np.float64))
     spread = deep.max() - deep.min()
-    return images.fromarray(np.uint8(np.round((deep - deep.min()) * (255 / spread if spread else 0))))
+    return PIL.Image.fromarray(np.uint8(np.round((deep - deep.min()) * (255 / spread if spread else 0))))

@@ -11,11 +11,12 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pixelword.errors import InputError, MissingExtra, nearest
+from pixelword.errors import InputError, nearest
 from pixelword.report.drawing import NARROW, WIDE, Drawing, draw
 from pixelword.report.pieces import Piece
 from pixelword.report.plots import BarPlot, CurvePlot
-from pixelword.report.words import Code, Emphasis, Estimate, Link, Proportion, Strong, anchor_of, inlines, plain, printable
+from pixelword.report.statistics import Estimate, Proportion
+from pixelword.report.words import Code, Emphasis, Link, Strong, anchor_of, inlines, plain, printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -80,7 +81,6 @@ class Page:
         Raises:
             InputError: a link to a section that the page does not have.
             ImageError: a picture that cannot be decoded.
-            MissingExtra: jinja2, or for plots matplotlib, is not installed.
         """
         renderer = Renderer()
         page = renderer.template("page.html", content=self)
@@ -103,7 +103,9 @@ class Page:
             part.write_bytes(data)
             part.replace(path)
         except OSError as error:
-            raise InputError("the page cannot be written here", got=f"{path}: {error.strerror}", fix="choose another folder") from error
+            raise InputError(
+                "the page cannot be written here", got=f"{path}: {error.strerror}", fix="choose another folder"
+            ) from error
         finally:
             with suppress(OSError):
                 part.unlink()
@@ -143,10 +145,7 @@ class Renderer:
 @cache
 def environment() -> Environment:
     """Templates of this package; everything put into them is escaped."""
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingExtra("jinja2", "demo") from error
+    import jinja2
     from markupsafe import Markup
 
     templates = jinja2.Environment(

@@ -117,7 +117,9 @@ class Gallery:
     @property
     def verdicts(self) -> list[tuple[str, int]]:
         """Verdicts that occur, with their numbers of cards."""
-        counts = [(verdict, sum(card.verdict == verdict for card in self.cards)) for verdict in ("wrong", "open", "right")]
+        counts = [
+            (verdict, sum(card.verdict == verdict for card in self.cards)) for verdict in ("wrong", "open", "right")
+        ]
         return [(verdict, count) for verdict, count in counts if count]
 
     @property

@@ -111,7 +111,9 @@ class Table:
         if isinstance(cell, int):
             return f"{cell:,}".replace(",", "\u202f")
         if isinstance(cell, float):
-            return f"{cell:.{self.digits}f}" if math.isfinite(cell) else "not a number" if math.isnan(cell) else str(cell)
+            return (
+                f"{cell:.{self.digits}f}" if math.isfinite(cell) else "not a number" if math.isnan(cell) else str(cell)
+            )
         return cell
 
 

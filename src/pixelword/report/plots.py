@@ -68,7 +68,7 @@ class LegendEntry:
 class CurvePlot:
     """Curves over a common axis.
 
-    A curve with more points than pixels is drawn as the mean of each slice over a band from its least to its greatest value.
+    A long curve is drawn as the mean of each slice, over a band from the least to the greatest value in the slice.
 
     Args:
         stages: vertical lines with names, in rising order.

@@ -7,10 +7,8 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
-
-from pixelword.errors import MissingExtra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +27,7 @@ INK = {
     "paper": "#fcfcfa",
 }
 VARIABLE = {colour: f"var(--{name})" for name, colour in INK.items()}
-SETTINGS = {
+SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "pixelword",  # the same figure gives the same bytes
     "text.parse_math": False,  # a dollar sign is a dollar sign
@@ -46,15 +44,9 @@ SETTINGS = {
 
 @contextmanager
 def page_style() -> Iterator[None]:
-    """Draws as a page does, whatever the user's matplotlib is set to, and leaves those settings alone.
+    """Draws as a page does, whatever the user's matplotlib is set to, and leaves those settings alone."""
+    import matplotlib
 
-    Raises:
-        MissingExtra: matplotlib is not installed.
-    """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise MissingExtra("matplotlib", "demo") from error
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the reader's fonts have it
         matplotlib.rcdefaults()
@@ -69,7 +61,8 @@ def inline_svg(figure: Figure, prefix: str) -> str:
     figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
     root = ElementTree.fromstring(stream.getvalue())
     drop_metadata(root)
-    used = {name for element in root.iter() for value in element.attrib.values() for name in re.findall(r"#([\w-]+)", value)}
+    values = [value for element in root.iter() for value in element.attrib.values()]
+    used = {name for value in values for name in re.findall(r"#([\w-]+)", value)}
     for element in root.iter():
         element.tag = local(element.tag)
         attributes = {local(name): value for name, value in element.attrib.items()}

@@ -191,7 +191,7 @@ class MaskPicture:
 
 
 def opacity_png(opacity: NDArray[np.float64]) -> str:
-    """`data:` address of a black picture with this opacity, to be used as a CSS mask so that the page sets the colour."""
+    """`data:` address of a black picture with this opacity: a CSS mask, so that the page sets the colour."""
     import numpy as np
     from PIL import Image
 

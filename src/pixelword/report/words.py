@@ -56,7 +56,9 @@ def inlines(words: Words) -> tuple[Inline, ...]:
 
 def plain(words: Words) -> str:
     """A sentence as text alone, for titles and alternative texts."""
-    return "".join(part.text if isinstance(part, Code | Strong | Emphasis | Link) else str(part) for part in inlines(words))
+    return "".join(
+        part.text if isinstance(part, Code | Strong | Emphasis | Link) else str(part) for part in inlines(words)
+    )
 
 
 # Lone surrogates cannot be written as UTF-8; most control characters may stand neither in HTML nor in SVG.
