@@ -1,0 +1,200 @@
+"""What transformers' `generate()` needs to know about a model whose positions depend on its images.
+
+Legend: B rows · N tokens · P patches.
+
+`generate()` keeps the loop, sampling, beams and stopping. Here are only the four places where NEO is not a text model:
+positions of the next token, which pixels belong to which tokens, prompts prefilled in chunks that never cut an image,
+and image placeholders that must never be sampled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers.generation import LogitsProcessorList, SuppressTokensLogitsProcessor
+
+from pixelword.errors import PromptError, ShapeError
+from pixelword.model.configuration import NeoConfig
+from pixelword.model.layout import next_position, token_layout
+
+if TYPE_CHECKING:
+    from transformers.generation import GenerationConfig, GenerationMixin
+else:
+    GenerationMixin = object  # transformers wants the model class itself to inherit from GenerationMixin, directly
+
+
+class NeoGeneration(GenerationMixin):
+    """The hooks of `generate()`; a mixin that comes before `GenerationMixin` in `NeoForConditionalGeneration`."""
+
+    config: NeoConfig
+
+    def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> Tensor:
+        """(3, B, N) for the whole prompt, cached part included."""
+        ids = model_kwargs.get("input_ids")
+        if ids is None or ids.shape[1] == 0:
+            ids = inputs_tensor
+        if ids.is_floating_point():  # embeddings only: nothing says where an image would be
+            ids = torch.full(ids.shape[:2], -1, dtype=torch.long, device=ids.device)
+        mask = model_kwargs.get("attention_mask")
+        cache = model_kwargs.get("past_key_values")
+        past = 0 if cache is None else int(cache.get_seq_length())
+        if mask is not None and mask.shape[1] != ids.shape[1] or past >= ids.shape[1]:
+            raise PromptError(
+                "continuing a cache needs the input_ids of the whole conversation",
+                got=f"{ids.shape[1]} tokens for {past} cached ones",
+                fix="pass all input_ids and all image_grid_thw so far; what is cached is not computed again",
+            )
+        return token_layout(self.config, ids, model_kwargs.get("image_grid_thw"), mask).position_ids
+
+    def _update_model_kwargs_for_generation(
+        self, outputs: Any, model_kwargs: dict[str, Any], is_encoder_decoder: bool = False, num_new_tokens: int = 1
+    ) -> dict[str, Any]:
+        position_ids = model_kwargs.pop("position_ids", None)
+        model_kwargs = super()._update_model_kwargs_for_generation(
+            outputs, model_kwargs, is_encoder_decoder, num_new_tokens
+        )
+        if position_ids is not None:
+            ahead = next_position(self.config, position_ids[..., -1:], num_new_tokens)
+            model_kwargs["position_ids"] = torch.cat((position_ids, ahead), dim=-1)
+        return model_kwargs
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, next_sequence_length: int | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(input_ids, next_sequence_length, **kwargs)
+        if not kwargs.get("is_first_iteration") and kwargs.get("past_key_values") is not None:
+            inputs.pop("image_grid_thw", None)
+            return inputs
+        new_ids = inputs.get("input_ids")
+        if new_ids is None and kwargs.get("pixel_values") is not None:
+            inputs["input_ids"] = input_ids
+        elif new_ids is not None and new_ids.shape[1] < input_ids.shape[1]:
+            self._keep_new_images(inputs, input_ids)
+        return inputs
+
+    def _keep_new_images(self, inputs: dict[str, Any], whole_ids: Tensor) -> None:
+        """Drop the pixels of images that are in the cache already; the pixels of the others stay in their order."""
+        grids, pixels = inputs.get("image_grid_thw"), inputs.get("pixel_values")
+        if grids is None:
+            return
+        layout = token_layout(self.config, whole_ids, grids)
+        new = inputs["input_ids"].shape[1]
+        kept = layout.image_ids[:, -new:]
+        kept = kept[kept >= 0].unique()
+        if len(kept) == 0:
+            inputs.pop("pixel_values", None)
+            inputs.pop("image_grid_thw", None)
+            return
+        inputs["image_grid_thw"] = grids[kept]
+        if pixels is None:
+            raise PromptError(
+                "an image that is not cached yet has no pixels",
+                got=f"{len(kept)} new images, pixel_values None",
+                fix="pass the pixel_values of all images, or of the new ones",
+            )
+        patches = grids.prod(-1)
+        if len(pixels) == int(patches.sum()):
+            parts = pixels.split(patches.tolist())
+            inputs["pixel_values"] = torch.cat([parts[number] for number in kept.tolist()])
+        elif len(pixels) != int(patches[kept].sum()):
+            raise ShapeError(
+                "pixel_values must hold all images or exactly the new ones",
+                got=f"{len(pixels)} patches; all images have {int(patches.sum())}, new ones {int(patches[kept].sum())}",
+            )
+
+    def _expand_inputs_for_generation(
+        self,
+        expand_size: int = 1,
+        is_encoder_decoder: bool = False,
+        input_ids: Tensor | None = None,
+        **model_kwargs: Any,
+    ) -> tuple[Tensor | None, dict[str, Any]]:
+        """Repeat every row `expand_size` times (beams, several answers), its images with it."""
+        grids, pixels = model_kwargs.pop("image_grid_thw", None), model_kwargs.pop("pixel_values", None)
+        if expand_size > 1 and grids is not None and input_ids is not None:
+            owner = self._images_per_row(input_ids)
+            if pixels is not None:
+                parts = pixels.split(grids.prod(-1).tolist())
+                rows = torch.tensor(list(range(len(parts)))).split(owner)
+                pixels = torch.cat([parts[n] for row in rows for _ in range(expand_size) for n in row.tolist()])
+            grids = torch.cat([row for row in grids.split(owner) for _ in range(expand_size)])
+        input_ids, model_kwargs = super()._expand_inputs_for_generation(
+            expand_size, is_encoder_decoder, input_ids, **model_kwargs
+        )
+        if grids is not None:
+            model_kwargs["image_grid_thw"] = grids
+        if pixels is not None:
+            model_kwargs["pixel_values"] = pixels
+        return input_ids, model_kwargs
+
+    def _images_per_row(self, input_ids: Tensor) -> list[int]:
+        is_image = input_ids == self.config.image_token_id
+        before = torch.nn.functional.pad(is_image[:, :-1], (1, 0))
+        counts: list[int] = (is_image & ~before).sum(1).tolist()
+        return counts
+
+    @staticmethod
+    def create_masks_for_generate(attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
+        """Masks are made in the model from the layout; a static cache must not make `generate()` build its own."""
+        return attention_mask
+
+    def _get_logits_processor(self, generation_config: GenerationConfig, *args: Any, **kwargs: Any) -> LogitsProcessorList:
+        processors: LogitsProcessorList = super()._get_logits_processor(generation_config, *args, **kwargs)
+        never = [self.config.image_token_id, self.config.image_start_token_id, self.config.image_end_token_id]
+        vocabulary = self.config.llm_config.vocab_size
+        processors.insert(0, SuppressTokensLogitsProcessor([id for id in never if id < vocabulary], device=self.device))
+        return processors
+
+    def _prefill(
+        self,
+        input_ids: Tensor,
+        generation_config: GenerationConfig,
+        model_kwargs: dict[str, Any],
+        is_first_iteration: bool = True,
+    ) -> Any:
+        """Prefill in one go, or in chunks of about `prefill_chunk_size` tokens that never cut an image."""
+        size = generation_config.prefill_chunk_size
+        if size is None:
+            return super()._prefill(input_ids, generation_config, model_kwargs, is_first_iteration)
+        cache = model_kwargs.get("past_key_values")
+        if cache is None:
+            raise PromptError("chunked prefill needs a cache", got="use_cache=False", fix="set use_cache=True")
+        mask, position_ids = model_kwargs.get("attention_mask"), model_kwargs.get("position_ids")
+        start, outputs = int(cache.get_seq_length()), None
+        for end in self._chunk_ends(input_ids, start, size):
+            chunk = dict(model_kwargs)
+            chunk["attention_mask"] = None if mask is None else mask[:, :end]
+            chunk["position_ids"] = None if position_ids is None else position_ids[..., :end]
+            inputs = self._chunk_inputs(input_ids, start, end, chunk)
+            outputs = self(**inputs, return_dict=True)
+            start = end
+        return outputs
+
+    def _chunk_inputs(self, input_ids: Tensor, start: int, end: int, chunk: dict[str, Any]) -> dict[str, Any]:
+        grids, pixels = chunk.pop("image_grid_thw", None), chunk.pop("pixel_values", None)
+        inputs = self.prepare_inputs_for_generation(
+            input_ids[:, :end], end - start, is_first_iteration=True, **chunk, logits_to_keep=1
+        )
+        if grids is not None:
+            image_ids = token_layout(self.config, input_ids, grids).image_ids[:, start:end]
+            kept = image_ids[image_ids >= 0].unique()
+            if len(kept):
+                inputs["image_grid_thw"] = grids[kept]
+                parts = pixels.split(grids.prod(-1).tolist())
+                inputs["pixel_values"] = torch.cat([parts[number] for number in kept.tolist()])
+        return inputs
+
+    def _chunk_ends(self, input_ids: Tensor, start: int, size: int) -> list[int]:
+        """Where chunks end: every `size` tokens, moved on to where no row is inside an image."""
+        is_image = input_ids == self.config.image_token_id
+        inside = (is_image[:, :-1] & is_image[:, 1:]).any(0)  # (N - 1,): a border after token n would cut an image
+        ends, length = [], input_ids.shape[1]
+        while start < length:
+            end = min(start + size, length)
+            while end < length and bool(inside[end - 1]):
+                end += 1
+            ends.append(end)
+            start = end
+        return ends

@@ -1,0 +1,66 @@
+"""Weighted next-token cross-entropy, shifted once, here and nowhere else.
+
+Legend: B rows · N tokens · S supervised positions · D width · V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from pixelword.errors import ShapeError
+
+IGNORED = -100
+CHUNK_ENTRIES = 2**25
+"""Largest S x V table of logits held at once, in entries; larger ones are computed and differentiated in chunks."""
+
+
+def next_token_loss(
+    hidden_BND: Tensor,
+    head: nn.Linear,
+    labels_BN: Tensor,
+    loss_weights_BN: Tensor | None = None,
+    normalizer: Tensor | float | None = None,
+) -> Tensor:
+    """sum_j w[j+1] CE(head(hidden[j]), labels[j+1]) / sum_j w[j+1], over the supervised positions only.
+
+    Args:
+        hidden_BND: final hidden states.
+        head: the output embedding.
+        labels_BN: unshifted token ids; -100 is not supervised.
+        loss_weights_BN: weight of each label, unshifted; 1 where None. Labels of -100 count nothing in any case.
+        normalizer: replaces the sum of weights, for means over several batches or ranks.
+
+    Returns:
+        Scalar in float32. Zero, with a gradient path, when nothing is supervised.
+
+    Source: NEO's released training code, which divides by max(sum of weights, 1e-5); cross-entropy in float32 is ours.
+    """
+    if labels_BN.shape != hidden_BND.shape[:2]:
+        raise ShapeError("labels must have the shape of input_ids", got=tuple(labels_BN.shape))
+    if loss_weights_BN is not None and loss_weights_BN.shape != labels_BN.shape:
+        raise ShapeError("loss_weights must have the shape of labels", got=tuple(loss_weights_BN.shape))
+    target_BN = labels_BN[:, 1:]
+    supervised_BN = target_BN != IGNORED
+    target_S = target_BN[supervised_BN]
+    hidden_SD = hidden_BND[:, :-1][supervised_BN]
+    weight_S = torch.ones_like(target_S, dtype=torch.float32)
+    if loss_weights_BN is not None:
+        weight_S = loss_weights_BN[:, 1:][supervised_BN].float()
+    if len(target_S) == 0:
+        return hidden_BND.float().sum() * 0.0
+    rows = max(1, CHUNK_ENTRIES // head.weight.shape[0])
+    total = hidden_SD.new_zeros((), dtype=torch.float32)
+    for hidden, target, weight in zip(hidden_SD.split(rows), target_S.split(rows), weight_S.split(rows), strict=True):
+        if len(target) == len(target_S) or not torch.is_grad_enabled():
+            total = total + _weighted_sum(hidden, head.weight, target, weight)
+        else:
+            total = total + checkpoint(_weighted_sum, hidden, head.weight, target, weight, use_reentrant=False)
+    return total / (weight_S.sum().clamp(min=1e-5) if normalizer is None else normalizer)
+
+
+def _weighted_sum(hidden_SD: Tensor, head_VD: Tensor, target_S: Tensor, weight_S: Tensor) -> Tensor:
+    logits_SV = F.linear(hidden_SD, head_VD).float()
+    return (F.cross_entropy(logits_SV, target_S, reduction="none") * weight_S).sum()

@@ -1,0 +1,129 @@
+"""Three renderings of one rule: `TokenLayout.allows`.
+
+Legend: B rows · N queries · K keys · Q, C blocks of queries and of keys.
+
+  * `dense_mask`: a (B, 1, N, K) boolean table, for any kernel.
+  * `key_limits`: per query the first and last key, where one span says it all, for kernels that cut key ranges.
+  * `block_mask`: flex_attention's BlockMask, computed from the spans in O(N + Q C), never pair by pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
+
+from pixelword.model.layout import TokenLayout
+
+FLEX_BLOCK = 128
+
+
+def dense_mask(layout: TokenLayout, keys: int) -> Tensor:
+    """(B, 1, N, K) bool, True where a query may attend to a key. Every row has a True, so softmax is defined.
+
+    Args:
+        layout: the tokens that ask.
+        keys: K, how many keys there are; more than the layout knows when a static cache is longer than what it holds.
+    """
+    key = torch.arange(keys, device=layout.own_first.device)
+    allowed = (key >= layout.own_first[..., None]) & (key <= layout.own_last[..., None])
+    allowed |= (key >= layout.trunk_first[..., None]) & (key <= layout.trunk_last[..., None])
+    if layout.key_mask is not None:
+        allowed &= F.pad(layout.key_mask, (0, keys - layout.key_mask.shape[1]))[:, None, :]
+        allowed |= key == layout.places[..., None]
+    return allowed[:, None]
+
+
+def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """A boolean mask as the summand that eager attention adds to the scores: 0 or minus infinity."""
+    return torch.zeros_like(allowed, dtype=dtype).masked_fill_(~allowed, float("-inf"))
+
+
+def key_limits(layout: TokenLayout) -> tuple[Tensor, Tensor] | None:
+    """(first, last), each (B, N): the one span of keys that each query sees; None where some query needs two spans."""
+    if layout.key_mask is not None or bool((layout.trunk_last >= layout.trunk_first).any()):
+        return None
+    return layout.own_first, layout.own_last
+
+
+def block_mask(layout: TokenLayout, keys: int, block: int = FLEX_BLOCK) -> BlockMask:
+    """flex_attention's sparse mask of the same rule.
+
+    A block of keys is skipped when no query of the block reaches it, taken whole when every query sees all of it,
+    and evaluated pair by pair by the kernel otherwise. Which is which follows from minima and maxima of the spans:
+    O(N + Q C) numbers instead of the N x K pairs that `create_block_mask` evaluates.
+
+    Args:
+        layout: the tokens that ask.
+        keys: K, how many keys there are.
+        block: side of a block in tokens.
+    """
+    reached, whole = _block_relations(layout, keys, block)
+    partial_count, partial_index = _listed(reached & ~whole)
+    full_count, full_index = _listed(whole)
+    return BlockMask.from_kv_blocks(
+        partial_count,
+        partial_index,
+        full_count,
+        full_index,
+        BLOCK_SIZE=block,
+        mask_mod=_mask_mod(layout, keys),
+        seq_lengths=(layout.own_first.shape[1], keys),
+    )
+
+
+def _block_relations(layout: TokenLayout, keys: int, block: int) -> tuple[Tensor, Tensor]:
+    """(reached, whole), each (B, Q, C) bool. `reached` may include a block that no pair needs, never the reverse."""
+    device = layout.own_first.device
+    start = torch.arange(0, keys, block, device=device)
+    end = (start + block).clamp(max=keys) - 1
+    reached = whole = torch.zeros(0)
+    for number, (first, last) in enumerate(
+        ((layout.own_first, layout.own_last), (layout.trunk_first, layout.trunk_last))
+    ):
+        first_QB, last_QB = _blocks(first, block), _blocks(last, block)
+        some = (first_QB.amin(-1)[..., None] <= end) & (last_QB.amax(-1)[..., None] >= start)
+        every = (first_QB.amax(-1)[..., None] <= start) & (last_QB.amin(-1)[..., None] >= end)
+        reached, whole = (some, every) if number == 0 else (reached | some, whole | every)
+    if layout.key_mask is not None:
+        known = layout.key_mask.shape[1]
+        real = F.pad(layout.key_mask, (0, len(start) * block - known)).unflatten(1, (-1, block))
+        inside = torch.arange(len(start) * block, device=device).unflatten(0, (-1, block)) < keys
+        whole = whole & (real | ~inside).all(-1)[:, None, :]
+    return reached, whole & reached
+
+
+def _blocks(vector: Tensor, block: int) -> Tensor:
+    """(B, N) -> (B, Q, block); the last block is filled up with copies of its last token."""
+    missing = -vector.shape[1] % block
+    filled = torch.cat((vector, vector[:, -1:].expand(-1, missing)), dim=1) if missing else vector
+    return filled.unflatten(1, (-1, block))
+
+
+def _listed(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """A (B, Q, C) table as flex_attention wants it: how many per row, and their numbers first."""
+    count = blocks.sum(-1, dtype=torch.int32)
+    index = torch.argsort(blocks.int(), dim=-1, descending=True, stable=True).to(torch.int32)
+    return count[:, None], index[:, None]
+
+
+def _mask_mod(layout: TokenLayout, keys: int) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    own_first, own_last = layout.own_first, layout.own_last
+    trunk_first, trunk_last = layout.trunk_first, layout.trunk_last
+
+    def span(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        own = (k >= own_first[b, q]) & (k <= own_last[b, q])
+        return own | ((k >= trunk_first[b, q]) & (k <= trunk_last[b, q]))
+
+    if layout.key_mask is None:
+        return span
+    real = F.pad(layout.key_mask, (0, keys - layout.key_mask.shape[1]))
+    places = layout.places
+
+    def span_of_real_keys(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        return (span(b, h, q, k) & real[b, k]) | (k == places[b, q])
+
+    return span_of_real_keys
