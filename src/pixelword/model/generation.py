@@ -174,9 +174,7 @@ class NeoGeneration(GenerationMixin):
 
     def _chunk_inputs(self, input_ids: Tensor, start: int, end: int, chunk: dict[str, Any]) -> dict[str, Any]:
         grids, pixels = chunk.pop("image_grid_thw", None), chunk.pop("pixel_values", None)
-        inputs = self.prepare_inputs_for_generation(
-            input_ids[:, :end], end - start, is_first_iteration=True, **chunk, logits_to_keep=1
-        )
+        inputs = self.prepare_inputs_for_generation(input_ids[:, :end], end - start, is_first_iteration=True, **chunk)
         if grids is not None:
             image_ids = token_layout(self.config, input_ids, grids).image_ids[:, start:end]
             kept = image_ids[image_ids >= 0].unique()

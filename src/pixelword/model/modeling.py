@@ -51,6 +51,11 @@ class NeoPreTrainedModel(StrictCheckpoint, PreTrainedModel):
     _supports_attention_backend = True
     _can_record_outputs = {"hidden_states": NeoDecoderLayer, "attentions": NeoAttention}  # noqa: RUF012
 
+    def set_attn_implementation(self, attn_implementation: str, allow_all_kernels: bool = False) -> None:
+        """Choose an attention kernel by its name in the registry, for the model and both of its sub-configurations."""
+        name = self._check_and_adjust_attn_implementation(attn_implementation, allow_all_kernels=allow_all_kernels)
+        self.config._attn_implementation = name
+
     def _init_weights(self, module: nn.Module) -> None:
         """N(0, initializer_range) for linear and word embedding, ones for norms, PyTorch's own for the convolutions.
 
