@@ -66,7 +66,7 @@ def tick_text(value: float, _place: int | None = None) -> str:
 
 def draw_curves(plot: CurvePlot, width: int, prefix: str) -> Drawing:
     height = plot.height if width == WIDE else min(plot.height, 280)
-    figure, axes = empty_figure(width, height, (52, 44, 12, 44))
+    figure, axes = empty_figure(width, height, (46, 54 if plot.stages else 36, 12, 44))
     left_out = 0
     for number, series in enumerate(plot.series):
         x, y = drawable(series, plot.log_x, plot.log_y)
@@ -78,8 +78,8 @@ def draw_curves(plot: CurvePlot, width: int, prefix: str) -> Drawing:
     axes.grid(axis="y")
     axes.spines["bottom"].set_visible(True)
     axes.set_xlabel(printable(plot.x_label), color=INK["muted"], labelpad=8)
-    figure.text(4 / width, 1 - 14 / height, printable(plot.y_label), color=INK["muted"], va="center")
-    key = draw_stages(axes, plot.stages, width - 64)
+    figure.text(0, 1 - 12 / height, printable(plot.y_label), color=INK["muted"], va="center")
+    key = draw_stages(axes, plot.stages, width - 58)
     notes = (f"{left_out} points without a finite, drawable value are left out.",) if left_out else ()
     return Drawing(inline_svg(figure, prefix), key, notes)
 
@@ -132,7 +132,7 @@ def draw_stages(axes: Axes, stages: Sequence[Stage], width: float) -> tuple[str,
     starts = [max(low, stage.start) for stage in stages]
     to_width = axes.transData + axes.transAxes.inverted()
     places = [float(to_width.transform((start, 1.0))[0]) for start in starts]
-    ends = [*places[1:], 1.0]
+    ends = [*places, 1.0][1:]
     fit = all(
         (end - place) * width > LETTER * len(stage.name) + 10
         for stage, place, end in zip(stages, places, ends, strict=True)
@@ -143,7 +143,7 @@ def draw_stages(axes: Axes, stages: Sequence[Stage], width: float) -> tuple[str,
         name = printable(stage.name) if fit else str(number)
         axes.text(start, 1, name, transform=above, color=INK["ink"], va="bottom", ha="left")
     axes.set_xlim(low, high)
-    return () if fit else tuple(stage.name for stage in stages)
+    return () if fit else tuple(stage.name.removeprefix(f"{number} ") for number, stage in enumerate(stages, 1))
 
 
 BAR, BETWEEN = 15, 18  # height of a bar; space between categories

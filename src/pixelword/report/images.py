@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 from pixelword.errors import ImageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
+
+    Source = Image | NDArray[np.uint8] | bytes | Path
 
 MOST_PIXELS = 80_000_000  # decoded; a page needs no more, and a decompression bomb claims far more
 SMALL = 128  # up to this side a picture is kept exactly (PNG); photographs beyond it become JPEG
@@ -35,17 +39,21 @@ class Encoded:
     pixelated: bool
 
 
-def encode(source: Image | bytes | Path, max_side: int) -> Encoded:
+def encode(source: Source, max_side: int) -> Encoded:
     """Shrink to `max_side` (never enlarge) and encode: small ones and drawings as PNG, photographs as JPEG.
 
-    Encoded input (bytes or a file) is turned as its EXIF orientation says; a Pillow image is shown as it stands.
+    Encoded input (bytes or a file) is turned as its EXIF orientation says; a Pillow image or an array is shown as it
+    stands.
 
     Raises:
         ImageError: what cannot be decoded, is empty or is far too large.
     """
     import PIL.Image
 
-    picture = flatten(source if isinstance(source, PIL.Image.Image) else decode(source))
+    if isinstance(source, bytes | Path):
+        picture = flatten(decode(source))
+    else:
+        picture = flatten(source if isinstance(source, PIL.Image.Image) else from_array(source))
     if max(picture.size) > max_side:
         picture.thumbnail((max_side, max_side), PIL.Image.Resampling.LANCZOS)
     exact = picture.mode == "RGBA" or max(picture.size) <= SMALL or picture.getcolors(FLAT) is not None
@@ -57,6 +65,19 @@ def encode(source: Image | bytes | Path, max_side: int) -> Encoded:
     data = base64.b64encode(stream.getvalue()).decode("ascii")
     uri = f"data:image/{'png' if exact else 'jpeg'};base64,{data}"
     return Encoded(uri, picture.width, picture.height, pixelated=max(picture.size) <= SMALL)
+
+
+def from_array(pixels: NDArray[np.uint8]) -> Image:
+    """An array of grey (height, width) or colour (height, width, 3 or 4) pixels as a picture."""
+    import numpy as np
+    import PIL.Image
+
+    if pixels.dtype != np.uint8 or pixels.ndim not in {2, 3} or (pixels.ndim == 3 and pixels.shape[2] not in {3, 4}):
+        raise ImageError(
+            "an array of pixels has 8-bit values, one grey or three or four colour channels last",
+            got=f"{pixels.dtype} {pixels.shape}",
+        )
+    return PIL.Image.fromarray(pixels)
 
 
 def decode(source: bytes | Path) -> Image:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pixelword.errors import InputError
@@ -13,8 +12,7 @@ from pixelword.report.images import Encoded, encode
 from pixelword.report.words import Words, plain
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
+    from pixelword.report.images import Source
     from pixelword.report.pieces import Piece
 
 THUMBNAIL = 320  # longest side of a gallery picture; 1,000 of them stay under 30 MB
@@ -25,13 +23,13 @@ class Picture:
     """One picture.
 
     Args:
-        source: Pillow image, encoded bytes or a file.
+        source: Pillow image, array of 8-bit pixels, encoded bytes or a file.
         alt: what it shows, for those who do not see it; the caption when empty.
         max_side: stored pixels of the longer side at most.
         width: CSS pixels it is shown at, at most; by default its own size, small ones enlarged.
     """
 
-    source: Image | bytes | Path
+    source: Source
     caption: Words = ""
     alt: str = ""
     max_side: int = 1024

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 TokenKind = Literal["text", "image", "special", "fold"]
+KIND_COLOUR: dict[TokenKind, str] = {"text": "blue", "image": "orange", "special": "purple", "fold": "grey"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Token:
 
     @property
     def shown(self) -> str:
+        if self.kind == "fold":
+            return self.text
         return self.text.replace(" ", "\u00b7").replace("\n", "\u21b5").replace("\t", "\u2192") or "\u2205"
 
 
@@ -140,7 +143,7 @@ class Segment:
 class MaskPicture:
     """Who attends to whom: a row per query, a column per key, filled where the query sees the key.
 
-    The colour is that of the key's segment, so that a row shows where its tokens look.
+    The colour is that of the key's kind, so that a row shows at what its token looks.
 
     Args:
         mask: (queries, keys), true or a weight in [0, 1] where the query attends.
@@ -177,6 +180,10 @@ class MaskPicture:
             for segment in self.segments
             if segment.stop > past
         ]
+
+    def colour(self, segment: Segment) -> str:
+        """The colour of the page for a segment of this kind."""
+        return KIND_COLOUR[segment.kind]
 
     @property
     def layers(self) -> list[tuple[TokenKind, str]]:
