@@ -1,0 +1,50 @@
+# Each target sets up what it needs in .venv and then runs. A second call finds the stamp and starts at once.
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= runs/demo
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    train a tiny model on this machine and write $(OUT)/report.html"
+	@echo "make test    lint, strict type check, and every test"
+	@echo "make lint    lint and type check only"
+	@echo "make bench   measure speed; reports go to benchmarks/results"
+	@echo "make clean   remove .venv and caches; runs/ stays"
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/pixelword demo --out $(OUT)
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/python -m pip install -c constraints.txt -e ".[$*]"
+	@touch $@
+
+# The first of these that is Python 3.11 or newer. `make PYTHON=/path/to/python3.12 test` chooses another.
+$(BIN)/pip:
+	@for python in "$(PYTHON)" python3.13 python3.12 python3.11; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "$$python -m venv $(VENV)"; exec "$$python" -m venv $(VENV); \
+		fi; \
+	done; \
+	echo "pixelword needs Python 3.11 or newer" >&2; \
+	echo "  got: $$($(PYTHON) --version 2>&1 || true)" >&2; \
+	echo "  fix: install it, or name it: make PYTHON=/path/to/python3.12 test" >&2; \
+	exit 1
