@@ -1,0 +1,73 @@
+"""The command `pixelword`: its table of commands, and how it ends.
+
+Exit codes: 0 done, 2 a mistake the user can fix (told without traceback), 130 interrupted. Any other failure is a
+mistake of this package and keeps its traceback.
+
+Import rule: this package imports nothing at the top but typer and `pixelword.errors`, so that `--help` answers at
+once. A command imports what it calls inside its function.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from pixelword import __version__
+from pixelword.cli.demo import demo
+from pixelword.errors import PixelWordError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+# A new command is one line here: its name, and a function, or a `typer.Typer` for a group of commands.
+COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
+    "demo": demo,
+}
+
+
+def build(commands: dict[str, Callable[..., None] | typer.Typer]) -> typer.Typer:
+    """The application that offers these commands."""
+    app = typer.Typer(
+        help="Native multimodal models: one decoder reads pixels and words.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(front_door)
+    for name, command in commands.items():
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, no_args_is_help=True)
+        else:
+            app.command(name)(command)
+    return app
+
+
+def front_door(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"pixelword {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run one command line and leave the process with its exit code.
+
+    Args:
+        arguments: the words after `pixelword`; those of this process when absent.
+    """
+    try:
+        build(COMMANDS)(arguments, prog_name="pixelword")
+    except PixelWordError as error:
+        print(f"pixelword: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    except SystemExit as leaving:
+        # typer turns Ctrl-C into this code and says nothing.
+        if leaving.code == INTERRUPTED:
+            print("pixelword: interrupted before the command was done", file=sys.stderr)
+        raise

@@ -1,0 +1,111 @@
+"""The front door: it answers at once, tells the user's mistakes as text, and keeps the traceback of ours."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import typer
+import typer.main
+
+import pixelword
+from pixelword.cli import main
+from pixelword.errors import ConfigError
+
+# What would make --help slow. The commands import these when they run. (typer itself brings pydantic.)
+SLOW = {"torch", "transformers", "numpy", "scipy", "matplotlib", "PIL", "jinja2", "yaml"}
+
+
+def all_commands() -> Iterator[tuple[str, ...]]:
+    """The words of every command and group, the bare one included."""
+
+    def below(command: object, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        yield words
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from below(inner, (*words, name))
+
+    yield from below(typer.main.get_command(main.build(main.COMMANDS)), ())
+
+
+def in_a_fresh_process(*words: str, after: str = "") -> subprocess.CompletedProcess[str]:
+    script = (
+        f"import sys\nfrom pixelword.cli.main import run\ntry:\n    run({list(words)})\nfinally:\n    {after or 'pass'}"
+    )
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, command: Callable[..., None], *words: str) -> int:
+    """Run one made-up command as `pixelword it ...` and return the exit code."""
+    monkeypatch.setattr(main, "COMMANDS", {"it": command})
+    with pytest.raises(SystemExit) as leaving:
+        main.run(["it", *words])
+    return int(leaving.value.code or 0)
+
+
+@pytest.mark.parametrize("words", list(all_commands()), ids=" ".join)
+def test_help_answers_without_loading_anything_slow(words):
+    done = in_a_fresh_process(*words, "--help", after="print(*sys.modules, file=sys.stderr)")
+    assert done.returncode == 0
+    assert f"Usage: {' '.join(['pixelword', *words])}" in done.stdout
+    assert set(done.stderr.split()) & SLOW == set()
+
+
+@pytest.mark.parametrize("words", list(all_commands()), ids=" ".join)
+def test_help_answers_within_half_a_second(words):
+    def cpu_seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert in_a_fresh_process(*words, "--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    # Processor time, and one of three tries, so that a busy machine does not decide.
+    assert any(cpu_seconds() < 0.5 for _ in range(3))
+
+
+def test_bare_call_shows_the_help_and_the_version_is_the_package_version():
+    assert in_a_fresh_process().stdout == in_a_fresh_process("--help").stdout
+    assert in_a_fresh_process("--version").stdout == f"pixelword {pixelword.__version__}\n"
+
+
+def test_a_mistake_of_the_user_is_told_as_text(monkeypatch, capsys):
+    def it() -> None:
+        raise ConfigError("the width is odd", got=3, fix="take an even one")
+
+    assert leave(monkeypatch, it) == 2
+    assert capsys.readouterr() == ("", "pixelword: the width is odd\n  got: 3\n  fix: take an even one\n")
+
+
+def test_our_own_mistake_keeps_its_traceback(monkeypatch):
+    def it() -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(main, "COMMANDS", {"it": it})
+    with pytest.raises(KeyError, match="ours"):
+        main.run(["it"])
+
+
+def test_an_interrupt_ends_with_a_sentence(monkeypatch, capsys):
+    def it() -> None:
+        raise KeyboardInterrupt
+
+    assert leave(monkeypatch, it) == 130
+    assert capsys.readouterr() == ("", "pixelword: interrupted before the command was done\n")
+
+
+def test_a_group_of_commands_is_one_line_of_the_table(monkeypatch, capsys):
+    group = typer.Typer(help="Two ways.")
+    group.command("one")(lambda: typer.echo("first"))
+    group.command("two")(lambda: typer.echo("second"))
+    assert leave(monkeypatch, group, "two") == 0
+    assert capsys.readouterr().out == "second\n"
+
+
+@pytest.mark.parametrize("words", [["no-such-command"], ["demo", "--no-such-option"], ["demo", "--seed", "x"]])
+def test_a_wrong_command_line_exits_with_2(words, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main.run(words)
+    assert leaving.value.code == 2
+    assert "Usage: pixelword" in capsys.readouterr().err
