@@ -25,6 +25,7 @@ from pixelword.report import (
     Page,
     Paragraph,
     Picture,
+    Piece,
     Proportion,
     Segment,
     Series,
@@ -37,6 +38,8 @@ from pixelword.report import (
     TokenGrid,
     TokenStrip,
     disjoint,
+    format_count,
+    sentence,
 )
 from pixelword.world import KINDS, examples
 
@@ -53,7 +56,7 @@ def demo_like_page(photos: dict[str, Image.Image]) -> Page:
     )
     page = Page(
         "From words to pictures",
-        "A small language model was cut open, given eyes, and taught to see: on this machine, from nothing, in ten minutes.",
+        "A small language model was cut open, given eyes, and taught to see: on this machine, in ten minutes.",
         footer="pixelword 0.1.0 · torch 2.13.0 · 2 CPU threads · seed 0 · 21 November 2026",
     )
     page.add(
@@ -77,27 +80,33 @@ def demo_like_page(photos: dict[str, Image.Image]) -> Page:
     return page
 
 
-def story(sighted: Proportion, blind: Proportion, unseen: Proportion) -> list[Paragraph]:
+def story(sighted: Proportion, blind: Proportion, unseen: Proportion) -> list[Piece]:
     apart = "do not overlap" if disjoint(sighted, blind) else "overlap"
-    return [
-        Paragraph(
-            "The model answered ", sighted, " of the questions about held-out pictures. With a blank picture in place of the"
-            " real one it answered ", blind, ". The two intervals ", apart, ": what it knows, it knows from the pixels.",
-            tone="lead",
-        ),
-        Paragraph(
-            "First it read 12 480 captions and learned the words of a drawn world. Then two layers were put under it, which"
-            " turn pixels into tokens, and it learned in three stages to read them. Of the colour and shape pairs that were"
-            " kept out of training it answered ", unseen, "; see ", Link("what it sees", "what-it-sees"), ".",
-        ),
-        Paragraph(
-            "Relations are the hardest: ", Proportion(203, ASKED), " right, where guessing gives 50 %. ",
-            "Asked ", Code("is circle left of square ?"), ", it has to find two things and compare them.",
-        ),
-    ]  # fmt: skip
+    lead = sentence(
+        "The model answered {sighted} of the questions about held-out pictures. With a blank picture in place of the real "
+        "one it answered {blind}. The two intervals {apart}: it answers from the pixels.",
+        sighted=sighted,
+        blind=blind,
+        apart=apart,
+    )
+    life = sentence(
+        "First it read {captions} captions and learned the words of a drawn world. Then two layers were put under it, "
+        "which turn pixels into tokens, and it learned in three stages to read them. About colour and shape pairs that "
+        "were kept out of training it answered {unseen}; see {where}.",
+        captions=format_count(12480),
+        unseen=unseen,
+        where=Link("what it sees", "what-it-sees"),
+    )
+    hardest = sentence(
+        "Relations are the hardest: {relations} right, where guessing gives 50 %. Asked {form}, it has to find two things "
+        "and compare them.",
+        relations=Proportion(SIGHTED["relation"], ASKED),
+        form=Code("is circle left of square ?"),
+    )
+    return [Paragraph(lead, tone="lead"), Paragraph(life), Paragraph(hardest)]
 
 
-def text_lm() -> list[object]:
+def text_lm() -> list[Piece]:
     random = Random(1)
     steps = list(range(1, 406))
     losses = [0.55 + 3.4 * math.exp(-step / 45) + random.gauss(0, 0.05) for step in steps]
@@ -116,7 +125,7 @@ def text_lm() -> list[object]:
     ]
 
 
-def surgery() -> list[object]:
+def surgery() -> list[Piece]:
     rows = [
         ["patch embedding", 148_224, "new", True, True, True],
         ["pre-Buffer, 2 blocks", 1_083_136, "new", True, True, True],
@@ -126,7 +135,7 @@ def surgery() -> list[object]:
         ["all", 3_321_856, "", None, None, None],
     ]
     return [
-        Paragraph("The text model became a NEO: its blocks stayed, and what reads pixels was put under and inside them."),
+        Paragraph("The text model became a NEO: its blocks stayed, and what reads pixels was put under and into them."),
         Table(
             ["part", "parameters", "made", "stage 1", "stage 2", "stage 3"],
             rows,
@@ -134,14 +143,16 @@ def surgery() -> list[object]:
             emphasize=[5],
         ),
         Paragraph(
-            "Before the first stage, text through the new model gave the same words as before: the largest difference of a"
-            " logit was ", Code("3.1e-06"), ".",
+            "Before the first stage, text through the new model gave the same words as before: the largest ",
+            "difference of a logit was ",
+            Code("3.1e-06"),
+            ".",
             tone="good",
         ),
-    ]  # fmt: skip
+    ]
 
 
-def three_stages() -> list[object]:
+def three_stages() -> list[Piece]:
     random = Random(2)
     ends = (253, 596, 1160)
     steps = list(range(ends[-1]))
@@ -154,7 +165,7 @@ def three_stages() -> list[object]:
         CurvePlot(
             [Series("training", steps, losses)],
             y_label="loss, nats per word",
-            caption="Loss over the three stages, on a logarithmic axis. Captions first, then captions with questions, then questions.",
+            caption="Loss on a logarithmic axis. The first stage reads captions, the last one answers questions.",
             log_y=True,
             stages=[Stage("1 captions", 0), Stage("2 captions and questions", ends[0]), Stage("3 questions", ends[1])],
         ),
@@ -171,7 +182,7 @@ def three_stages() -> list[object]:
     ]
 
 
-def what_it_sees() -> list[object]:
+def what_it_sees() -> list[Piece]:
     def group(name: str, counts: dict[str, int], asked: int) -> BarGroup:
         return BarGroup(name, [Proportion(counts[kind], asked) for kind in KINDS])
 
@@ -202,7 +213,7 @@ def gallery() -> Gallery:
     return Gallery(cards, "Twenty-four held-out pictures with two questions each, mistakes first.", narrowest=170)
 
 
-def real_pictures(photos: dict[str, Image.Image]) -> list[object]:
+def real_pictures(photos: dict[str, Image.Image]) -> list[Piece]:
     grids = []
     for name, photo in photos.items():
         columns, rows = photo.width // 32, photo.height // 32
@@ -220,7 +231,7 @@ def real_pictures(photos: dict[str, Image.Image]) -> list[object]:
     ]
 
 
-def explained() -> list[object]:
+def explained() -> list[Piece]:
     example = next(examples("test", 5))
     words = ["<|im_start|>", "user", "\n"]
     tokens = [Token(word, "special" if word.startswith("<") else "text", (t, 0, 0)) for t, word in enumerate(words)]
@@ -235,6 +246,7 @@ def explained() -> list[object]:
     attention = np.exp(-((np.arange(side)[:, None] - 2) ** 2 + (np.arange(side)[None] - 5) ** 2) / 3)
     segments = [Segment("start", 0, first), Segment("picture", first, last, "image"), Segment("question", last, length)]
     picture = Picture(example.picture, width=280)
+    lines = [f"{number:3d}  {token.shown:12s} {token.indices}" for number, token in enumerate(tokens)]
     return [
         Paragraph("One question as the model gets it: ", Code("color of circle ?")),
         TokenStrip(tokens, "The tokens with their time, row and column indices. All of a picture share one time."),
@@ -249,6 +261,6 @@ def explained() -> list[object]:
         ),
         Fold(
             "as text",
-            [Listing("\n".join(f"{n:3d}  {token.shown:12s} {token.indices}" for n, token in enumerate(tokens)))],
+            [Listing("\n".join(lines))],
         ),
     ]

@@ -7,7 +7,8 @@ A page is built from pieces, which are frozen values, and written at the end:
     seen, blind = Proportion(187, 205), Proportion(52, 205)
     page = Page("A tiny model learns to see", "Drawn pictures, two CPU cores, no download.")
     page.add(Tiles([Tile(seen, "right on held-out pictures"), Tile(blind, "with a blank picture")]))
-    page.section("What happened", Paragraph("Asked ", Code("what color ?"), ", it was right in ", seen, "."))
+    told = sentence("Asked {form}, it was right in {seen}.", form=Code("what color ?"), seen=seen)
+    page.section("What happened", Paragraph(told))
     page.section("Three stages").add(
         CurvePlot([Series("loss", steps, losses)], log_y=True, stages=[Stage("captions", 0), Stage("questions", 400)]),
         Table(["stage", "steps", "loss"], [["captions", 400, 0.91], ["questions", 600, 0.12]], caption="The stages."),
@@ -36,9 +37,9 @@ from pixelword.report.pieces import (
     Tiles,
 )
 from pixelword.report.plots import BarGroup, BarPlot, CurvePlot, Series, Stage
-from pixelword.report.statistics import Estimate, Proportion, disjoint, format_percent, wilson_interval
+from pixelword.report.statistics import Estimate, Proportion, disjoint, format_count, format_percent, wilson_interval
 from pixelword.report.tokens import MaskPicture, Segment, Token, TokenGrid, TokenStrip
-from pixelword.report.words import Code, Emphasis, Link, Strong, Words
+from pixelword.report.words import Code, Emphasis, Link, Strong, Words, sentence
 
 __all__ = [
     "Answer",
@@ -74,6 +75,8 @@ __all__ = [
     "TokenStrip",
     "Words",
     "disjoint",
+    "format_count",
     "format_percent",
+    "sentence",
     "wilson_interval",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pixelword.report.plots import BarPlot, CurvePlot, LegendEntry, Measured, Series, Stage, colour_of
 from pixelword.report.svg import INK, inline_svg, page_style
@@ -13,12 +13,14 @@ from pixelword.report.words import printable
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 WIDE, NARROW = 760, 360
 LETTER = 6.6  # average width of a letter of 12 px, on the generous side
 SLICES = 120  # a longer curve is drawn as the means of so many slices
+SHORT = 300  # a logarithmic axis up to this ratio gets ticks at 2 and 5 as well
 MARKER = {"circle": "o", "square": "s", "diamond": "D", "triangle": "^", "down": "v", "plus": "P"}
 
 
@@ -47,15 +49,21 @@ def empty_figure(width: float, height: float, margins: tuple[float, float, float
     """A figure with one pair of axes, inside margins (left, top, right, bottom), with no frame but its grid."""
     from matplotlib.figure import Figure
 
-    left, top, right, bottom = margins
     figure = Figure(figsize=(width / 72, height / 72), dpi=72)
-    inside = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
-    axes = figure.add_axes(inside)
+    axes = figure.add_axes(inside(width, height, margins))
     axes.tick_params(length=0, pad=6)
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def inside(
+    width: float, height: float, margins: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
+    """What margins (left, top, right, bottom) leave of a figure, as matplotlib places axes: shares of its size."""
+    left, top, right, bottom = margins
+    return left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height
 
 
 def tick_text(value: float, _place: int | None = None) -> str:
@@ -66,21 +74,26 @@ def tick_text(value: float, _place: int | None = None) -> str:
 
 def draw_curves(plot: CurvePlot, width: int, prefix: str) -> Drawing:
     height = plot.height if width == WIDE else min(plot.height, 280)
-    figure, axes = empty_figure(width, height, (46, 54 if plot.stages else 36, 12, 44))
+    top, right, bottom = 54 if plot.stages else 36, 12, 44
+    figure, axes = empty_figure(width, height, (0, top, right, bottom))
+    axes.set_xscale("log" if plot.log_x else "linear")
+    axes.set_yscale("log" if plot.log_y else "linear")
     left_out = 0
     for number, series in enumerate(plot.series):
         x, y = drawable(series, plot.log_x, plot.log_y)
         left_out += len(series.x) - len(x)
         draw_one_curve(axes, x, y, INK[colour_of(number, series.colour)], "--" if series.dashed else "-")
-    scale_axis(axes.xaxis, plot.log_x, most=8 if width == WIDE else 5)
-    scale_axis(axes.yaxis, plot.log_y, most=6)
+    plain_ticks(axes.xaxis, plot.log_x, most=8 if width == WIDE else 5)
+    plain_ticks(axes.yaxis, plot.log_y, most=6)
     axes.margins(x=0.01)
+    left = 14 + LETTER * max((len(label.get_text()) for label in axes.get_yticklabels()), default=0)
+    axes.set_position(inside(width, height, (left, top, right, bottom)))
     axes.grid(axis="y")
     axes.spines["bottom"].set_visible(True)
     axes.set_xlabel(printable(plot.x_label), color=INK["muted"], labelpad=8)
     figure.text(0, 1 - 12 / height, printable(plot.y_label), color=INK["muted"], va="center")
-    key = draw_stages(axes, plot.stages, width - 58)
-    notes = (f"{left_out} points without a finite, drawable value are left out.",) if left_out else ()
+    key = draw_stages(axes, plot.stages, width - left - right)
+    notes = (f"Left out: {left_out} points without a finite value that this axis can show.",) if left_out else ()
     return Drawing(inline_svg(figure, prefix), key, notes)
 
 
@@ -109,15 +122,14 @@ def draw_one_curve(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], c
         axes.plot(x, y, color=colour, marker="o", markersize=5)
 
 
-def scale_axis(axis: Any, logarithmic: bool, most: int) -> None:
+def plain_ticks(axis: Axis, logarithmic: bool, most: int) -> None:
     """Round ticks in plain numbers, also on a logarithmic axis."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     if logarithmic:
-        axis._set_axes_scale("log")
         low, high = axis.get_data_interval()
-        decades = abs(high / low) if low > 0 and high > 0 else 1.0
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 300 else (1.0,), numticks=most + 6))
+        short = not 0 < low * SHORT < high  # too few powers of ten to read the axis by
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if short else (1.0,), numticks=most + 6))
         axis.set_minor_locator(NullLocator())
     else:
         axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
@@ -163,7 +175,7 @@ def draw_bars(plot: BarPlot, width: int, prefix: str) -> Drawing:
             draw_name(axes, name, (-12, place * row + row / 2), name_room, "right")
         else:
             draw_name(axes, name, (0, place * row + 12), width - 20, "left")
-    scale_axis(axes.xaxis, False, most=10 if beside else 5)
+    plain_ticks(axes.xaxis, False, most=10 if beside else 5)
     if plot.percent:
         axes.xaxis.set_major_formatter(lambda value, _place: f"{100 * value:g} %")
     axes.set_yticks([])

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 from pixelword.errors import InputError
-from pixelword.report.statistics import Estimate, Proportion
-from pixelword.report.words import Inline, Words
+from pixelword.report.statistics import Estimate, Proportion, format_count
+from pixelword.report.words import Inline, Words, inlines
 
 Tone = Literal["plain", "lead", "note", "good", "warning"]
 Cell = Words | int | float | None
@@ -30,7 +30,7 @@ class Paragraph:
     """One paragraph, from parts: `Paragraph("It answered ", Proportion(187, 205), " of ", Code(kind), ".")`.
 
     Args:
-        parts: text, inline values and measured numbers, in reading order.
+        parts: text, inline values, measured numbers and whole sentences, in reading order.
         tone: `lead` opens a section, `note` is an aside, `good` and `warning` stand in a box.
     """
 
@@ -38,8 +38,8 @@ class Paragraph:
     tone: Tone
     template: ClassVar[str] = "paragraph.html"
 
-    def __init__(self, *parts: Inline, tone: Tone = "plain") -> None:
-        object.__setattr__(self, "parts", parts)
+    def __init__(self, *parts: Words, tone: Tone = "plain") -> None:
+        object.__setattr__(self, "parts", tuple(inline for part in parts for inline in inlines(part)))
         object.__setattr__(self, "tone", tone)
 
 
@@ -109,7 +109,7 @@ class Table:
         if isinstance(cell, bool):
             return "yes" if cell else "no"
         if isinstance(cell, int):
-            return f"{cell:,}".replace(",", "\u202f")
+            return format_count(cell)
         if isinstance(cell, float):
             return (
                 f"{cell:.{self.digits}f}" if math.isfinite(cell) else "not a number" if math.isnan(cell) else str(cell)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from pixelword.errors import InputError, nearest
 from pixelword.report.pieces import Fold, Table
-from pixelword.report.statistics import Estimate, Proportion, format_percent
+from pixelword.report.statistics import Estimate, Proportion
 from pixelword.report.words import Words
 
 COLOURS = ("blue", "orange", "green", "purple", "amber", "grey")
@@ -175,17 +175,18 @@ class BarPlot:
     @property
     def numbers(self) -> Fold:
         """The table under the plot."""
-        chances = [None if chance is None else self.show(chance) for chance in self.chances]
+        chances: list[float | None] = [None if p is None else p * (100 if self.percent else 1) for p in self.chances]
         known = any(chance is not None for chance in chances)
         rows = [
             [name, *(group.values[place] for group in self.groups), *([chances[place]] if known else [])]
             for place, name in enumerate(self.categories)
         ]
-        columns = ["", *(group.name for group in self.groups), *(["chance"] if known else [])]
-        return Fold("the numbers", [Table(columns, rows)])
-
-    def show(self, share: float) -> str:
-        return format_percent(share) if self.percent else f"{share:g}"
+        columns = [
+            "",
+            *(group.name for group in self.groups),
+            *(["chance, %" if self.percent else "chance"] if known else []),
+        ]
+        return Fold("the numbers", [Table(columns, rows, digits=1 if self.percent else 3)])
 
     @property
     def description(self) -> str:

@@ -146,6 +146,11 @@ def format_percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def format_count(number: int) -> str:
+    """12480 reads `12 480`, with a narrow space that does not break."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
 def disjoint(first: Proportion | Estimate, second: Proportion | Estimate) -> bool:
     """Whether two intervals share no point: the plain sign that two results differ."""
     return first.high < second.low or second.high < first.low

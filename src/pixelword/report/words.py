@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from string import Formatter
 from typing import ClassVar
 
+from pixelword.errors import InputError
 from pixelword.report.statistics import Estimate, Proportion
 
 
@@ -52,6 +54,28 @@ Words = Inline | tuple[Inline, ...]
 def inlines(words: Words) -> tuple[Inline, ...]:
     """The parts of a sentence, also of one that is a single part."""
     return words if isinstance(words, tuple) else (words,)
+
+
+def sentence(form: str, **values: Inline) -> tuple[Inline, ...]:
+    """A sentence with measured values in it: `sentence("Right in {seen}, asked as {form}.", seen=..., form=Code(...))`.
+
+    Only the form is read for braces; a value is never, whatever it contains.
+
+    Raises:
+        InputError: a name in the form without a value, or the reverse.
+    """
+    parts = [(text, name) for text, name, _, _ in Formatter().parse(form)]
+    names = {name for _, name in parts if name is not None}
+    if names != set(values):
+        raise InputError(
+            "a sentence has one value for each name in braces",
+            got=f"names {', '.join(sorted(names))}; values {', '.join(sorted(values))}",
+        )
+    filled: list[Inline] = []
+    for text, name in parts:
+        filled += [text] if text else []
+        filled += [values[name]] if name is not None else []
+    return tuple(filled)
 
 
 def plain(words: Words) -> str:
