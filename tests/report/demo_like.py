@@ -83,8 +83,8 @@ def demo_like_page(photos: dict[str, Image.Image]) -> Page:
 def story(sighted: Proportion, blind: Proportion, unseen: Proportion) -> list[Piece]:
     apart = "do not overlap" if disjoint(sighted, blind) else "overlap"
     lead = sentence(
-        "The model answered {sighted} of the questions about held-out pictures. With a blank picture in place of the real "
-        "one it answered {blind}. The two intervals {apart}: it answers from the pixels.",
+        "The model answered {sighted} of the questions about held-out pictures. With a blank picture in place of the "
+        "real one it answered {blind}. The two intervals {apart}: it answers from the pixels.",
         sighted=sighted,
         blind=blind,
         apart=apart,
@@ -98,8 +98,8 @@ def story(sighted: Proportion, blind: Proportion, unseen: Proportion) -> list[Pi
         where=Link("what it sees", "what-it-sees"),
     )
     hardest = sentence(
-        "Relations are the hardest: {relations} right, where guessing gives 50 %. Asked {form}, it has to find two things "
-        "and compare them.",
+        "Relations are the hardest: {relations} right, where guessing gives 50 %. Asked {form}, it has to find two "
+        "things and compare them.",
         relations=Proportion(SIGHTED["relation"], ASKED),
         form=Code("is circle left of square ?"),
     )

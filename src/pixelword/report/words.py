@@ -56,7 +56,7 @@ def inlines(words: Words) -> tuple[Inline, ...]:
     return words if isinstance(words, tuple) else (words,)
 
 
-def sentence(form: str, **values: Inline) -> tuple[Inline, ...]:
+def sentence(form: str, /, **values: Inline) -> tuple[Inline, ...]:
     """A sentence with measured values in it: `sentence("Right in {seen}, asked as {form}.", seen=..., form=Code(...))`.
 
     Only the form is read for braces; a value is never, whatever it contains.
@@ -64,7 +64,10 @@ def sentence(form: str, **values: Inline) -> tuple[Inline, ...]:
     Raises:
         InputError: a name in the form without a value, or the reverse.
     """
-    parts = [(text, name) for text, name, _, _ in Formatter().parse(form)]
+    try:
+        parts = [(text, name) for text, name, _, _ in Formatter().parse(form)]
+    except ValueError as error:
+        raise InputError("the braces of a sentence come in pairs", got=form, fix="write {{ for a brace") from error
     names = {name for _, name in parts if name is not None}
     if names != set(values):
         raise InputError(
