@@ -46,5 +46,5 @@ def test_the_root_package_loads_nothing_outside_the_standard_library():
     assert foreign - nothing_imported == {"pixelword"}
 
 
-def test_the_witness_would_see_torch():
-    assert "torch" in loaded_by("import torch")
+def test_a_library_that_is_loaded_would_be_seen():
+    assert "numpy" in loaded_by("import numpy")
