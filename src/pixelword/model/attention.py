@@ -37,7 +37,7 @@ def render(layout: TokenLayout, keys: int, implementation: str, dtype: torch.dty
     """
     if layout.plain and implementation != "eager":
         new = layout.own_first.shape[1]
-        if new == 1 or new == keys:
+        if new in {1, keys}:
             return None
     if implementation == "flex_attention" and layout.own_first.shape[1] > 1:
         return block_mask(layout, keys)
@@ -108,6 +108,16 @@ class FlexKernel:
     def __init__(self) -> None:
         self.refusal = ""
         self._compiled: Any = None
+        self._said_no_backward = False
+
+    def usable(self, device: torch.device, needs_gradient: bool) -> bool:
+        """Whether it can run here; says why not, once."""
+        if device.type == "cpu" and needs_gradient and not self.refusal:
+            if not self._said_no_backward:
+                logger.warning("flex_attention has no backward on CPU; training uses sdpa with a dense mask")
+            self._said_no_backward = True
+            return False
+        return not self.refusal
 
     def refuse(self, reason: str) -> None:
         if not self.refusal:
@@ -123,27 +133,12 @@ class FlexKernel:
 
 flex_kernel = FlexKernel()
 
-COMPILE_ERRORS: tuple[type[Exception], ...] = (
-    torch._dynamo.exc.TorchDynamoException,
-    torch._inductor.exc.InductorError,
-    torch.OutOfMemoryError,
-)
-
-
-def flex_usable(device: torch.device, needs_gradient: bool) -> bool:
-    """Whether flex_attention can run here; says why not, once."""
-    if flex_kernel.refusal:
-        return False
-    if device.type == "cpu" and needs_gradient:
-        flex_kernel_has_no_cpu_backward()
-        return False
-    return True
-
-
-def flex_kernel_has_no_cpu_backward() -> None:
-    if not getattr(flex_kernel, "said_cpu", False):
-        flex_kernel.said_cpu = True  # type: ignore[attr-defined]
-        logger.warning("flex_attention has no backward on CPU; training uses sdpa with a dense mask")
+try:
+    from triton.runtime.errors import OutOfResources
+except ImportError:  # triton comes with CUDA builds only
+    COMPILE_ERRORS: tuple[type[Exception], ...] = (torch._dynamo.exc.TorchDynamoException,)
+else:
+    COMPILE_ERRORS = (torch._dynamo.exc.TorchDynamoException, OutOfResources)
 
 
 def flex_attention_with_fallback(

@@ -15,12 +15,12 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
-from transformers.core_model_loading import WeightRenaming
+from transformers.core_model_loading import WeightConverter, WeightRenaming
 
 from pixelword.errors import CheckpointError, nearest
 from pixelword.model.configuration import NeoConfig
@@ -39,7 +39,9 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 def register_renamings() -> None:
     """Tell transformers the table; called once, when `pixelword.model` is imported."""
-    renamings = [WeightRenaming(source_patterns=old, target_patterns=new) for old, new in KEY_RENAMINGS.items()]
+    renamings: list[WeightConverter | WeightRenaming] = [
+        WeightRenaming(source_patterns=old, target_patterns=new) for old, new in KEY_RENAMINGS.items()
+    ]
     register_checkpoint_conversion_mapping("neo_chat", renamings, overwrite=True)
 
 
@@ -168,7 +170,7 @@ class StrictCheckpoint:
     """Mixin before `PreTrainedModel`: `from_pretrained` that loads everything, exactly, or raises CheckpointError."""
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Self:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Any:
         """Load a folder or a hub repository in the released layout; arguments as in transformers.
 
         Raises:

@@ -11,10 +11,10 @@ training code only), `rope_scheme`, `rope_extra`, `video_diagonal`, `attention_p
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from huggingface_hub.dataclasses import strict
-from transformers.configuration_utils import PreTrainedConfig
+from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
 from pixelword.errors import ConfigError, nearest
 
@@ -71,8 +71,8 @@ class NeoVisionConfig(PreTrainedConfig):
     num_channels: int = 3
     patch_size: int = 16
     hidden_size: int = 1024
-    llm_hidden_size: int | list | tuple = 2048
-    downsample_ratio: float | int | list | tuple = 0.5
+    llm_hidden_size: Any = 2048
+    downsample_ratio: Any = 0.5
     rope_theta_vision: float | int = 10000.0
     max_position_embeddings_vision: int = 10000
     min_pixels: int = 65536
@@ -92,7 +92,7 @@ class NeoVisionConfig(PreTrainedConfig):
             raise ConfigError(
                 "vision_config needs 0 < min_pixels <= max_pixels", got=f"{self.min_pixels} and {self.max_pixels}"
             )
-        if self.merge_size < 1 or abs(self.merge_size * float(self.downsample_ratio) - 1) > 1e-6:  # type: ignore[arg-type]
+        if self.merge_size < 1 or abs(self.merge_size * float(self.downsample_ratio) - 1) > 1e-6:
             raise ConfigError(
                 "vision_config.downsample_ratio must be 1 over a whole number",
                 got=self.downsample_ratio,
@@ -102,7 +102,7 @@ class NeoVisionConfig(PreTrainedConfig):
     @property
     def merge_size(self) -> int:
         """Side of the square of patches that becomes one token."""
-        return round(1 / float(self.downsample_ratio))  # type: ignore[arg-type]
+        return round(1 / float(self.downsample_ratio))
 
     @property
     def pixels_per_token(self) -> int:
@@ -191,7 +191,9 @@ class NeoTextConfig(PreTrainedConfig):
                 got=f"{self.num_key_value_heads} and {self.num_attention_heads}",
             )
         if self.head_dim % 4:
-            raise ConfigError("llm_config.head_dim must be a multiple of 4 (height and width halves)", got=self.head_dim)
+            raise ConfigError(
+                "llm_config.head_dim must be a multiple of 4 (height and width halves)", got=self.head_dim
+            )
         if not 0 <= self.extra_num_layers <= self.num_hidden_layers:
             raise ConfigError(
                 "llm_config.extra_num_layers (the pre-Buffer) must lie between 0 and num_hidden_layers",
@@ -222,20 +224,30 @@ class NeoConfig(PreTrainedConfig):
     """
 
     model_type = "neo_chat"
-    sub_configs_defaults = {"llm_config": NeoTextConfig, "vision_config": NeoVisionConfig}  # noqa: RUF012
+    sub_configs_defaults = {  # noqa: RUF012
+        "llm_config": SubConfigSpec(NeoTextConfig),
+        "vision_config": SubConfigSpec(NeoVisionConfig),
+    }
     attribute_map = {  # noqa: RUF012
         "text_config": "llm_config",
         "image_token_id": "img_context_token_id",
         "image_start_token_id": "img_start_token_id",
     }
 
-    llm_config: dict | PreTrainedConfig | None = None
-    vision_config: dict | PreTrainedConfig | None = None
+    if TYPE_CHECKING:  # what they are once built; dictionaries are accepted
+        llm_config: NeoTextConfig
+        vision_config: NeoVisionConfig
+        text_config: NeoTextConfig
+        image_token_id: int
+        image_start_token_id: int
+    else:
+        llm_config: dict | PreTrainedConfig | None = None
+        vision_config: dict | PreTrainedConfig | None = None
     template: str | None = "neo1_0"
-    downsample_ratio: float | int | list | tuple = 0.5
+    downsample_ratio: Any = 0.5
     img_context_token_id: int = 151669
     img_start_token_id: int = 151670
-    image_end_token_id: int | None = None
+    image_end_token_id: Any = None
     use_backbone_lora: int = 0
     use_llm_lora: int = 0
     tie_word_embeddings: bool | None = None
@@ -248,7 +260,6 @@ class NeoConfig(PreTrainedConfig):
                 setattr(self, name, {k: v for k, v in value.items() if k not in ("architectures", "model_type")})
         super().__post_init__(**kwargs)
         text, vision = self.llm_config, self.vision_config
-        assert isinstance(text, NeoTextConfig) and isinstance(vision, NeoVisionConfig)
         if vision.llm_hidden_size != text.hidden_size:
             raise ConfigError(
                 "vision_config.llm_hidden_size must equal llm_config.hidden_size",

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers.generation import LogitsProcessorList, SuppressTokensLogitsProcessor
+from transformers.generation.logits_process import LogitsProcessorList, SuppressTokensLogitsProcessor
 
 from pixelword.errors import PromptError, ShapeError
 from pixelword.model.configuration import NeoConfig
 from pixelword.model.layout import next_position, token_layout
 
 if TYPE_CHECKING:
-    from transformers.generation import GenerationConfig, GenerationMixin
+    from transformers.generation.configuration_utils import GenerationConfig
+
+    GenerationMixin = Any
 else:
     GenerationMixin = object  # transformers wants the model class itself to inherit from GenerationMixin, directly
 
 
-class NeoGeneration(GenerationMixin):
+class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do not fit mixins
     """The hooks of `generate()`; a mixin that comes before `GenerationMixin` in `NeoForConditionalGeneration`."""
 
     config: NeoConfig
@@ -40,7 +42,7 @@ class NeoGeneration(GenerationMixin):
         mask = model_kwargs.get("attention_mask")
         cache = model_kwargs.get("past_key_values")
         past = 0 if cache is None else int(cache.get_seq_length())
-        if mask is not None and mask.shape[1] != ids.shape[1] or past >= ids.shape[1]:
+        if (mask is not None and mask.shape[1] != ids.shape[1]) or past >= ids.shape[1]:
             raise PromptError(
                 "continuing a cache needs the input_ids of the whole conversation",
                 got=f"{ids.shape[1]} tokens for {past} cached ones",
@@ -140,7 +142,9 @@ class NeoGeneration(GenerationMixin):
         """Masks are made in the model from the layout; a static cache must not make `generate()` build its own."""
         return attention_mask
 
-    def _get_logits_processor(self, generation_config: GenerationConfig, *args: Any, **kwargs: Any) -> LogitsProcessorList:
+    def _get_logits_processor(
+        self, generation_config: GenerationConfig, *args: Any, **kwargs: Any
+    ) -> LogitsProcessorList:
         processors: LogitsProcessorList = super()._get_logits_processor(generation_config, *args, **kwargs)
         never = [self.config.image_token_id, self.config.image_start_token_id, self.config.image_end_token_id]
         vocabulary = self.config.llm_config.vocab_size

@@ -78,18 +78,13 @@ class NeoAttention(nn.Module):
         past_key_values: Cache | None = None,
         rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        cos, sin = cos_sin
-        key = self._heads(
-            self.k_proj(hidden_states), self.k_proj_hw(hidden_states), self.k_norm, self.k_norm_h, self.k_norm_w, cos, sin
-        )
+        key = self._keys(hidden_states, cos_sin)
         value = self.v_proj(hidden_states).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self.layer_idx)
         if rows is not None:
-            hidden_states, cos, sin = hidden_states[:, rows], cos[:, rows], sin[:, rows]
-        query = self._heads(
-            self.q_proj(hidden_states), self.q_proj_hw(hidden_states), self.q_norm, self.q_norm_h, self.q_norm_w, cos, sin
-        )
+            hidden_states, cos_sin = hidden_states[:, rows], (cos_sin[0][:, rows], cos_sin[1][:, rows])
+        query = self._queries(hidden_states, cos_sin)
         attend = NEO_ATTENTION[self.config._attn_implementation or "eager"]
         out, weights = attend(
             self,
@@ -103,17 +98,28 @@ class NeoAttention(nn.Module):
         )
         return self.o_proj(out.flatten(2)), weights
 
-    def _heads(
-        self, time: Tensor, spatial: Tensor, norm: nn.Module, norm_h: nn.Module, norm_w: nn.Module, cos: Tensor, sin: Tensor
+    def _queries(self, x: Tensor, cos_sin: tuple[Tensor, Tensor]) -> Tensor:
+        """(B, N, D) -> (B, h, N, 2d), parts in the order T, H, W."""
+        norms = (self.q_norm, self.q_norm_h, self.q_norm_w)
+        return self._normed_and_rotated(self.q_proj(x), self.q_proj_hw(x), norms, cos_sin)
+
+    def _keys(self, x: Tensor, cos_sin: tuple[Tensor, Tensor]) -> Tensor:
+        """(B, N, D) -> (B, g, N, 2d), parts in the order T, H, W."""
+        norms = (self.k_norm, self.k_norm_h, self.k_norm_w)
+        return self._normed_and_rotated(self.k_proj(x), self.k_proj_hw(x), norms, cos_sin)
+
+    def _normed_and_rotated(
+        self, time: Tensor, spatial: Tensor, norms: tuple[nn.Module, ...], cos_sin: tuple[Tensor, Tensor]
     ) -> Tensor:
-        """Projections (B, N, heads·d) -> normed and rotated (B, heads, N, 2d), parts in the order T, H, W."""
-        half, quarter = self.head_dim // 2, self.head_dim // 4
-        t = norm(time.unflatten(-1, (-1, self.head_dim))).transpose(1, 2)
-        h, w = spatial.unflatten(-1, (-1, self.head_dim)).split(half, dim=-1)
-        h, w = norm_h(h).transpose(1, 2), norm_w(w).transpose(1, 2)
-        parts = (half, quarter, quarter)
-        (cos_t, cos_h, cos_w), (sin_t, sin_h, sin_w) = cos.split(parts, -1), sin.split(parts, -1)
-        return torch.cat((rotate(t, cos_t, sin_t), rotate(h, cos_h, sin_h), rotate(w, cos_w, sin_w)), dim=-1)
+        d = self.head_dim
+        height, width = spatial.unflatten(-1, (-1, d)).split(d // 2, dim=-1)
+        parts = (time.unflatten(-1, (-1, d)), height, width)
+        cos, sin = (table.split((d // 2, d // 4, d // 4), dim=-1) for table in cos_sin)
+        turned = [
+            rotate(norm(part).transpose(1, 2), cos_part, sin_part)
+            for part, norm, cos_part, sin_part in zip(parts, norms, cos, sin, strict=True)
+        ]
+        return torch.cat(turned, dim=-1)
 
 
 class NeoMLP(nn.Module):

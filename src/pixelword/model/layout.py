@@ -115,7 +115,9 @@ def token_layout(
     def of_token(per_segment: Tensor) -> Tensor:
         return per_segment[segments.of_token].view_as(input_ids)
 
-    limit = places if config.llm_config.attention_pattern == "causal" else torch.where(image_ids >= 0, image_last, places)
+    limit = (
+        places if config.llm_config.attention_pattern == "causal" else torch.where(image_ids >= 0, image_last, places)
+    )
     in_branch = ~of_token(segments.is_trunk)
     padding = samples < 0
     position_ids = _positions(config, input_ids, image_ids, row_of, column_of, segments)

@@ -17,14 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicCache
-from transformers.generation import GenerationMixin
+from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
 
 from pixelword.errors import ShapeError
-from pixelword.model.attention import flex_usable, render
+from pixelword.model.attention import flex_kernel, render
 from pixelword.model.checkpoint import StrictCheckpoint
 from pixelword.model.configuration import NeoConfig, NeoTextConfig
 from pixelword.model.generation import NeoGeneration
@@ -35,14 +35,14 @@ from pixelword.model.patches import NeoVisionModel
 from pixelword.model.rope import NeoRotaryEmbedding, pair_table
 
 
-class NeoPreTrainedModel(StrictCheckpoint, PreTrainedModel):
+class NeoPreTrainedModel(StrictCheckpoint, PreTrainedModel):  # type: ignore[misc]  # one signature for all keywords
     """What both classes share: initialisation, attention names, and loading that tolerates nothing silently."""
 
     config: NeoConfig
     config_class = NeoConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
-    input_modalities = ("image", "text")
+    input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _no_split_modules = ["NeoDecoderLayer"]  # noqa: RUF012
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
@@ -51,8 +51,13 @@ class NeoPreTrainedModel(StrictCheckpoint, PreTrainedModel):
     _supports_attention_backend = True
     _can_record_outputs = {"hidden_states": NeoDecoderLayer, "attentions": NeoAttention}  # noqa: RUF012
 
-    def set_attn_implementation(self, attn_implementation: str, allow_all_kernels: bool = False) -> None:
+    def set_attn_implementation(
+        self, attn_implementation: str | dict[str, str], allow_all_kernels: bool = False
+    ) -> None:
         """Choose an attention kernel by its name in the registry, for the model and both of its sub-configurations."""
+        if isinstance(attn_implementation, dict):
+            super().set_attn_implementation(attn_implementation, allow_all_kernels)
+            return
         name = self._check_and_adjust_attn_implementation(attn_implementation, allow_all_kernels=allow_all_kernels)
         self.config._attn_implementation = name
 
@@ -98,7 +103,7 @@ class NeoModel(NeoPreTrainedModel):
     def get_input_embeddings(self) -> nn.Embedding:
         return self.language_model.embed_tokens
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: nn.Embedding) -> None:  # type: ignore[override]
         self.language_model.embed_tokens = value
 
     def get_image_features(self, pixel_values: Tensor, image_grid_thw: Tensor) -> Tensor:
@@ -240,12 +245,13 @@ class NeoModel(NeoPreTrainedModel):
 
     def _usable_implementation(self, embeds: Tensor) -> str:
         wanted = self.config.llm_config._attn_implementation or "eager"
-        if wanted == "flex_attention" and not flex_usable(embeds.device, torch.is_grad_enabled() and self.training):
+        needs_gradient = torch.is_grad_enabled() and self.training
+        if wanted == "flex_attention" and not flex_kernel.usable(embeds.device, needs_gradient):
             return "sdpa"
         return wanted
 
 
-class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationMixin):
+class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationMixin):  # type: ignore[misc]  # ditto
     """The backbone and its word head: `AutoModelForImageTextToText` for `model_type: neo_chat`."""
 
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}  # noqa: RUF012
@@ -260,7 +266,7 @@ class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationM
     def get_input_embeddings(self) -> nn.Embedding:
         return self.model.get_input_embeddings()
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: nn.Embedding) -> None:  # type: ignore[override]
         self.model.set_input_embeddings(value)
 
     def get_output_embeddings(self) -> nn.Linear:

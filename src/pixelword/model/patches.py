@@ -38,7 +38,7 @@ class NeoPatchEmbedding(nn.Module):
         self.config = config
         patch, merge = config.patch_size, config.merge_size
         self.patch_embedding = nn.Conv2d(config.num_channels, config.hidden_size, patch, stride=patch)
-        self.dense_embedding = nn.Conv2d(config.hidden_size, int(config.llm_hidden_size), merge, stride=merge)  # type: ignore[arg-type]
+        self.dense_embedding = nn.Conv2d(config.hidden_size, config.llm_hidden_size, merge, stride=merge)
 
     def forward(self, pixel_values: Tensor, image_grid_thw: Tensor) -> Tensor:
         conv1, conv2, merge = self.patch_embedding, self.dense_embedding, self.config.merge_size

@@ -83,7 +83,7 @@ def _configure(text: dict[str, Any], vision: dict[str, Any], overrides: dict[str
             home[key] = value
     if "hidden_size" in text:
         vision["llm_hidden_size"] = text["hidden_size"]
-    return NeoConfig(llm_config=text, vision_config=vision, **top)
+    return NeoConfig(**(top | {"llm_config": text, "vision_config": vision}))
 
 
 def _own_keys(kind: type) -> set[str]:
