@@ -34,6 +34,7 @@ def build(commands: dict[str, Callable[..., None] | typer.Typer]) -> typer.Typer
         help="Native multimodal models: one decoder reads pixels and words.",
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain help: drawing it with rich costs as much as everything else
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(front_door)
