@@ -37,12 +37,13 @@ def unwrap(value: Any) -> Any:
     return value
 
 
-NOISE = {"_name_or_path", "output_attentions"} | set(PreTrainedConfig.__dataclass_fields__) - {"dtype", "architectures"}
+KEPT = {"dtype", "architectures", "model_type", "transformers_version"}
+NOISE = {"_name_or_path", "output_attentions"} | set(PreTrainedConfig.__dataclass_fields__) - KEPT
 """Keys that every transformers configuration has and that no NEO file holds."""
 
 
 def without_noise(output: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in output.items() if key not in NOISE or key == "transformers_version"}
+    return {key: value for key, value in output.items() if key not in NOISE}
 
 
 def one_of(name: str, value: str, allowed: Any) -> None:

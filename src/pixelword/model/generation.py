@@ -9,13 +9,15 @@ and image placeholders that must never be sampled.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from transformers.generation.logits_process import LogitsProcessorList, SuppressTokensLogitsProcessor
 
-from pixelword.errors import PromptError, ShapeError
+from pixelword.errors import BackendError, PromptError, ShapeError
 from pixelword.model.configuration import NeoConfig
 from pixelword.model.layout import next_position, token_layout
 
@@ -27,10 +29,49 @@ else:
     GenerationMixin = object  # transformers wants the model class itself to inherit from GenerationMixin, directly
 
 
+@contextmanager
+def out_of_memory_explained(tokens: int) -> Iterator[None]:
+    """Turn the out-of-memory errors of all devices into one BackendError; every other error passes."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory(tokens, error) from error
+    except RuntimeError as error:  # the CPU allocator has no class of its own
+        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+            raise
+        raise _out_of_memory(tokens, error) from error
+
+
+def _out_of_memory(tokens: int, error: BaseException) -> BackendError:
+    return BackendError(
+        "the device is out of memory",
+        got=f"{tokens} prompt tokens; {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+        fix="lower the processor's max_pixels, the batch or max_new_tokens, or set prefill_chunk_size",
+    )
+
+
 class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do not fit mixins
     """The hooks of `generate()`; a mixin that comes before `GenerationMixin` in `NeoForConditionalGeneration`."""
 
     config: NeoConfig
+
+    def generate(self, inputs: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers, with two failures said in words.
+
+        Raises:
+            PromptError: the prompt is longer than the context.
+            BackendError: the device is out of memory.
+        """
+        ids = inputs if inputs is not None else kwargs.get("input_ids")
+        context = self.config.llm_config.max_position_embeddings
+        if ids is not None and ids.ndim == 2 and ids.shape[1] >= context:
+            raise PromptError(
+                "the prompt is longer than the context",
+                got=f"{ids.shape[1]} tokens, the context holds {context}",
+                fix="lower the processor's max_pixels, send fewer images, or shorten the text",
+            )
+        with out_of_memory_explained(0 if ids is None else ids.numel()):
+            return super().generate(inputs, *args, **kwargs)
 
     def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> Tensor:
         """(3, B, N) for the whole prompt, cached part included."""
@@ -141,6 +182,10 @@ class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do
     def create_masks_for_generate(attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
         """Masks are made in the model from the layout; a static cache must not make `generate()` build its own."""
         return attention_mask
+
+    def _get_static_cache_init_shape(self) -> None:
+        """No shape: keys are wider than values here, so a static cache takes both from the first tokens it sees."""
+        return
 
     def _get_logits_processor(
         self, generation_config: GenerationConfig, *args: Any, **kwargs: Any
