@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WIDE, NARROW = 760, 360
 LETTER = 6.6  # average width of a letter of 12 px, on the generous side
 SLICES = 120  # a longer curve is drawn as the means of so many slices
+LARGEST = 1e100  # beyond it, and below its inverse, the arithmetic of axes overflows
 SHORT = 300  # a logarithmic axis up to this ratio gets ticks at 2 and 5 as well
 MARKER = {"circle": "o", "square": "s", "diamond": "D", "triangle": "^", "down": "v", "plus": "P"}
 
@@ -98,11 +99,13 @@ def draw_curves(plot: CurvePlot, width: int, prefix: str) -> Drawing:
 
 
 def drawable(series: Series, log_x: bool, log_y: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The points that are finite and, on a logarithmic axis, above zero."""
+    """The points that an axis can show: not a number, infinite and, on a logarithmic axis, not above zero are out."""
     import numpy as np
 
-    x, y = np.asarray(series.x, dtype=np.float64), np.asarray(series.y, dtype=np.float64)
-    kept = np.isfinite(x) & np.isfinite(y) & (~np.array(log_x) | (x > 0)) & (~np.array(log_y) | (y > 0))
+    x, y = (np.asarray(values, dtype=np.float64) for values in (series.x, series.y))
+    x, y = (np.where(np.abs(values) < 1 / LARGEST, 0.0, values) for values in (x, y))
+    kept = (np.abs(x) < LARGEST) & (np.abs(y) < LARGEST)  # false for what is not a number
+    kept &= ((x > 0) | (not log_x)) & ((y > 0) | (not log_y))
     return x[kept], y[kept]
 
 

@@ -87,7 +87,7 @@ class Page:
         anchors = {section.anchor for section in self.sections} | {"top"}
         for anchor in sorted(renderer.linked - anchors):
             raise InputError("a link leads to a section of its page", got=f"#{anchor}", fix=nearest(anchor, anchors))
-        return page
+        return str(page)
 
     def write(self, path: str | Path) -> Path:
         """Writes the page and returns its path. The file appears whole or not at all; its folder is made.

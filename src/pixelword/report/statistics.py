@@ -1,6 +1,6 @@
 """Shares with their intervals, and how a page writes them.
 
-A share of right answers is never shown alone: `Proportion(187, 205)` reads `91.2 % [86.6, 94.4]`.
+A share of right answers is never shown alone: `Proportion(187, 205)` reads `91.2 % [86.5, 94.4]`.
 """
 
 from __future__ import annotations

@@ -64,7 +64,9 @@ def inline_svg(figure: Figure, prefix: str) -> str:
     values = [value for element in root.iter() for value in element.attrib.values()]
     used = {name for value in values for name in re.findall(r"#([\w-]+)", value)}
     for element in root.iter():
-        element.tag = local(element.tag)
+        element.tag, element.tail = local(element.tag), None
+        if element.tag not in {"text", "tspan"}:
+            element.text = None
         attributes = {local(name): value for name, value in element.attrib.items()}
         element.attrib.clear()
         element.attrib.update(adopt(attributes, used, prefix))
@@ -96,18 +98,20 @@ def adopt(attributes: dict[str, str], used: set[str], prefix: str) -> dict[str, 
         elif name in {"href", "clip-path"}:
             adopted[name] = value.replace("#", f"#{prefix}")
         elif name == "style":
-            adopted[name] = page_colours(value)
+            adopted[name] = page_style_of(value)
         else:
             adopted[name] = value
     return adopted
 
 
-def page_colours(style: str) -> str:
+def page_style_of(style: str) -> str:
     """A style with the page's colour variables; the font is left to the page, its size and weight are kept."""
-    style = re.sub(r"#[0-9a-f]{6}", lambda colour: VARIABLE.get(colour.group(), colour.group()), style)
-    return re.sub(r"font: (?:(bold|\d+) )?([\d.]+px) [^;]*", font, style)
-
-
-def font(found: re.Match[str]) -> str:
-    weight = f"; font-weight: {found.group(1)}" if found.group(1) else ""
-    return f"font-size: {found.group(2)}{weight}"
+    kept = []
+    for declaration in style.split("; "):
+        name, _, value = declaration.partition(": ")
+        if name == "font":  # how matplotlib before 3.11 writes size, weight and family
+            kept += [f"font-size: {size}" for size in re.findall(r"\b[\d.]+px", value)]
+            kept += [f"font-weight: {weight}" for weight in re.findall(r"\b(?:bold|\d{3})\b(?!px)", value)]
+        elif name != "font-family":
+            kept.append(re.sub(r"#[0-9a-f]{6}", lambda found: VARIABLE.get(found.group(), found.group()), declaration))
+    return "; ".join(kept)
