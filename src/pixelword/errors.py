@@ -85,6 +85,10 @@ class MissingExtra(PixelWordError, ImportError):
         )
         self.library, self.extra = library, extra
 
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        """So that it crosses process borders: exceptions pickle as a call with `args`, which is the text."""
+        return type(self), (self.library, self.extra)
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that suggests the known name closest to `name`, or lists all when none is close."""

@@ -91,12 +91,20 @@ def weight_files(folder: Path) -> list[Path]:
         try:
             shards = set(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"{INDEX_FILE} is not a shard index", got=error) from error
+            raise CheckpointError(
+                f"{INDEX_FILE} is not a shard index", got=error, fix="download or save the checkpoint again"
+            ) from error
         if any(Path(shard).name != shard for shard in shards):
-            raise CheckpointError("the shard index names files outside its folder", got=sorted(shards))
+            raise CheckpointError(
+                "the shard index names files outside its folder",
+                got=sorted(shards),
+                fix="do not use this checkpoint unless you trust where it came from",
+            )
         missing = sorted(shard for shard in shards if not (folder / shard).is_file())
         if missing:
-            raise CheckpointError("shards of the checkpoint are missing", got=", ".join(missing))
+            raise CheckpointError(
+                "shards of the checkpoint are missing", got=", ".join(missing), fix="download the missing files"
+            )
         return [folder / shard for shard in sorted(shards)]
     if (folder / SINGLE_FILE).is_file():
         return [folder / SINGLE_FILE]
@@ -136,6 +144,7 @@ def compare(expected: Mapping[str, tuple[int, ...]], stored: Mapping[str, tuple[
         raise CheckpointError(
             f"{len(wrong)} tensors have another shape than config.json says",
             got=f"{name}: {found} in the file, {right} by the configuration",
+            fix="use the config.json that was saved with these weights",
         )
 
 
@@ -146,7 +155,7 @@ def read_tensor(folder: Path, name: str) -> torch.Tensor:
             if name in opened.keys():  # noqa: SIM118  (not a mapping)
                 tensor: torch.Tensor = opened.get_tensor(name)
                 return tensor
-    raise CheckpointError("a tensor is missing", got=name)
+    raise CheckpointError("a tensor is missing", got=name, fix="download or save the checkpoint again")
 
 
 def check_folder(folder: Path, config: NeoConfig) -> None:
@@ -195,5 +204,9 @@ class StrictCheckpoint:
             if info.get(name)
         }
         if problems:
-            raise CheckpointError("the weights do not fit the model", got=problems)
+            raise CheckpointError(
+                "the weights do not fit the model",
+                got=problems,
+                fix="use the config.json that was saved with these weights",
+            )
         return (model, info) if wants_info else model

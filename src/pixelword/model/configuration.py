@@ -87,11 +87,15 @@ class NeoVisionConfig(PreTrainedConfig):
         one_of("vision_config.patch_position", self.patch_position, PatchPosition)
         if self.hidden_size % 4:
             raise ConfigError(
-                "vision_config.hidden_size must be a multiple of 4 (two axes of channel pairs)", got=self.hidden_size
+                "vision_config.hidden_size must be a multiple of 4 (two axes of channel pairs)",
+                got=self.hidden_size,
+                fix="choose the nearest multiple of 4",
             )
         if not 0 < self.min_pixels <= self.max_pixels:
             raise ConfigError(
-                "vision_config needs 0 < min_pixels <= max_pixels", got=f"{self.min_pixels} and {self.max_pixels}"
+                "vision_config needs 0 < min_pixels <= max_pixels",
+                got=f"{self.min_pixels} and {self.max_pixels}",
+                fix="swap them, or raise max_pixels",
             )
         if self.merge_size < 1 or abs(self.merge_size * float(self.downsample_ratio) - 1) > 1e-6:
             raise ConfigError(
@@ -164,7 +168,11 @@ class NeoTextConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         kwargs.pop("max_window_layers", None)
         if any(kind != "full_attention" for kind in kwargs.pop("layer_types", None) or []):
-            raise ConfigError("llm_config.layer_types: NEO has full attention in every layer", got="sliding layers")
+            raise ConfigError(
+                "llm_config.layer_types: NEO has full attention in every layer",
+                got="sliding layers",
+                fix="remove layer_types from config.json",
+            )
         self._read_rope_fields(kwargs)
         if self.extra_num_layers < 0:
             known = QWEN3_DEPTHS.get(self.hidden_size, self.num_hidden_layers)
@@ -190,20 +198,23 @@ class NeoTextConfig(PreTrainedConfig):
             raise ConfigError(
                 "llm_config.num_key_value_heads must divide num_attention_heads",
                 got=f"{self.num_key_value_heads} and {self.num_attention_heads}",
+                fix="choose num_key_value_heads among the divisors of num_attention_heads",
             )
         if self.head_dim % 4:
             raise ConfigError(
-                "llm_config.head_dim must be a multiple of 4 (height and width halves)", got=self.head_dim
+                "llm_config.head_dim must be a multiple of 4 (H and W halves)", got=self.head_dim, fix="use 64 or 128"
             )
         if not 0 <= self.extra_num_layers <= self.num_hidden_layers:
             raise ConfigError(
                 "llm_config.extra_num_layers (the pre-Buffer) must lie between 0 and num_hidden_layers",
                 got=f"{self.extra_num_layers} of {self.num_hidden_layers}",
+                fix="count the pre-Buffer's layers in num_hidden_layers too",
             )
         if self.attention_bias or self.use_sliding_window:
             raise ConfigError(
                 "NEO has neither attention biases nor sliding windows",
                 got=f"attention_bias={self.attention_bias}, use_sliding_window={self.use_sliding_window}",
+                fix="set both to false; weights that need them are not NEO's",
             )
         one_of("llm_config.rope_scheme", self.rope_scheme, RopeScheme)
         one_of("llm_config.rope_extra", self.rope_extra, RopeExtra)
@@ -265,6 +276,7 @@ class NeoConfig(PreTrainedConfig):
             raise ConfigError(
                 "vision_config.llm_hidden_size must equal llm_config.hidden_size",
                 got=f"{vision.llm_hidden_size} and {text.hidden_size}",
+                fix="set vision_config.llm_hidden_size to the decoder's width",
             )
         self.downsample_ratio = vision.downsample_ratio
         if self.image_end_token_id is None:

@@ -145,6 +145,7 @@ class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do
             raise ShapeError(
                 "pixel_values must hold all images or exactly the new ones",
                 got=f"{len(pixels)} patches; all images have {int(patches.sum())}, new ones {int(patches[kept].sum())}",
+                fix="keep pixel_values in the order of image_grid_thw",
             )
 
     def _expand_inputs_for_generation(

@@ -101,7 +101,9 @@ def token_layout(
     for name, vector in {"attention_mask": attention_mask, "sample_ids": sample_ids, "branch_ids": branch_ids}.items():
         if vector is not None and vector.shape != input_ids.shape:
             raise ShapeError(
-                f"{name} must have the shape of input_ids", got=f"{tuple(vector.shape)} and {tuple(input_ids.shape)}"
+                f"{name} must have the shape of input_ids",
+                got=f"{tuple(vector.shape)} and {tuple(input_ids.shape)}",
+                fix="give one number per token",
             )
     real = attention_mask.bool() if attention_mask is not None else torch.ones_like(input_ids, dtype=torch.bool)
     samples = torch.zeros_like(input_ids) if sample_ids is None else sample_ids
@@ -152,6 +154,7 @@ def continuation_layout(
             raise ShapeError(
                 "attention_mask must cover the cached and the new tokens",
                 got=f"{tuple(attention_mask.shape)} for {past} cached and {new} new tokens",
+                fix="keep the mask of the cached tokens and append the new ones",
             )
         key_mask = attention_mask.bool()
         # A padded query must see one key, or its softmax is undefined and its NaN reaches every later layer.
@@ -237,10 +240,18 @@ def _images(
 
 def _check_images(config: NeoConfig, input_ids: Tensor, is_image: Tensor, number: Tensor, grids: Tensor) -> None:
     if grids.ndim != 2 or grids.shape[1] != 3 or bool((grids[:, 0] != 1).any()):
-        raise ShapeError("image_grid_thw must hold one row (1, rows, columns) per image", got=grids.tolist())
+        raise ShapeError(
+            "image_grid_thw must hold one row (1, rows, columns) per image",
+            got=grids.tolist(),
+            fix="pass it as the image processor returns it; the frames of a film are images of their own",
+        )
     merge = config.vision_config.merge_size
     if bool((grids[:, 1:] % merge).any()):
-        raise ShapeError(f"rows and columns of patches must be multiples of {merge}", got=grids.tolist())
+        raise ShapeError(
+            f"rows and columns of patches must be multiples of {merge}",
+            got=grids.tolist(),
+            fix="resize pictures with the image processor of this model",
+        )
     opened = torch.nn.functional.pad(input_ids[:, :-1] == config.image_start_token_id, (1, 0))
     before = torch.nn.functional.pad(is_image[:, :-1], (1, 0))
     if bool((is_image & ~before & ~opened).any()):

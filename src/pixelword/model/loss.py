@@ -39,9 +39,17 @@ def next_token_loss(
     Source: NEO's released training code, which divides by max(sum of weights, 1e-5); cross-entropy in float32 is ours.
     """
     if labels_BN.shape != hidden_BND.shape[:2]:
-        raise ShapeError("labels must have the shape of input_ids", got=tuple(labels_BN.shape))
+        raise ShapeError(
+            "labels must have the shape of input_ids",
+            got=f"{tuple(labels_BN.shape)} and {tuple(hidden_BND.shape[:2])}",
+            fix="pass unshifted labels, -100 where nothing is learned",
+        )
     if loss_weights_BN is not None and loss_weights_BN.shape != labels_BN.shape:
-        raise ShapeError("loss_weights must have the shape of labels", got=tuple(loss_weights_BN.shape))
+        raise ShapeError(
+            "loss_weights must have the shape of labels",
+            got=f"{tuple(loss_weights_BN.shape)} and {tuple(labels_BN.shape)}",
+            fix="pass one unshifted weight per label",
+        )
     target_BN = labels_BN[:, 1:]
     supervised_BN = target_BN != IGNORED
     target_S = target_BN[supervised_BN]

@@ -189,14 +189,15 @@ class NeoModel(NeoPreTrainedModel):
     ) -> Tensor:
         if inputs_embeds is None:
             if input_ids is None:
-                raise ShapeError("the model needs input_ids or inputs_embeds", got="neither")
+                raise ShapeError("the model needs input_ids or inputs_embeds", got="neither", fix="pass one of them")
             inputs_embeds = self.language_model.embed_tokens(input_ids)
         if pixel_values is None:
             return inputs_embeds
         if input_ids is None or image_grid_thw is None:
             raise ShapeError(
                 "pixel_values need input_ids (to find the placeholders) and image_grid_thw",
-                got=f"input_ids {input_ids is not None}, image_grid_thw {image_grid_thw is not None}",
+                got=f"input_ids given: {input_ids is not None}, image_grid_thw given: {image_grid_thw is not None}",
+                fix="pass everything that the processor returned",
             )
         features = self.get_image_features(pixel_values, image_grid_thw).to(inputs_embeds)
         is_image = (input_ids == self.config.image_token_id).unsqueeze(-1)
@@ -227,7 +228,11 @@ class NeoModel(NeoPreTrainedModel):
         if input_ids is None:
             input_ids = torch.full(embeds.shape[:2], -1, dtype=torch.long, device=embeds.device)
         if attention_mask is not None and attention_mask.ndim != 2:
-            raise ShapeError("attention_mask must be (rows, tokens)", got=tuple(attention_mask.shape))
+            raise ShapeError(
+                "attention_mask must be (rows, tokens)",
+                got=tuple(attention_mask.shape),
+                fix="the model makes 4-D masks itself; pass 0 at padding and 1 elsewhere",
+            )
         if past:
             if position_ids is None:
                 raise ShapeError(
@@ -236,7 +241,11 @@ class NeoModel(NeoPreTrainedModel):
                     fix="pass get_rope_index(whole input_ids, all image_grid_thw)[..., cached:], or use generate()",
                 )
             if sample_ids is not None or branch_ids is not None:
-                raise ShapeError("packed samples and branches cannot continue a cache", got=f"{past} cached tokens")
+                raise ShapeError(
+                    "packed samples and branches cannot continue a cache",
+                    got=f"{past} cached tokens",
+                    fix="pass past_key_values=None, or continue one sample per row",
+                )
             return continuation_layout(self.config, input_ids, _three(position_ids), past, attention_mask), keys
         layout = token_layout(self.config, input_ids, image_grid_thw, attention_mask, sample_ids, branch_ids)
         if position_ids is not None:
@@ -371,5 +380,9 @@ def _kept(hidden_states: Tensor, logits_to_keep: int | Tensor) -> Tensor:
 
 def _three(position_ids: Tensor) -> Tensor:
     if position_ids.ndim != 3 or position_ids.shape[0] != 3:
-        raise ShapeError("position_ids must be (3, rows, tokens): T, H and W", got=tuple(position_ids.shape))
+        raise ShapeError(
+            "position_ids must be (3, rows, tokens): T, H and W",
+            got=tuple(position_ids.shape),
+            fix="take them from get_rope_index",
+        )
     return position_ids
