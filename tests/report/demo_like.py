@@ -46,7 +46,7 @@ from pixelword.world import KINDS, examples
 ASKED = 256
 SIGHTED = dict(zip(KINDS, (244, 250, 255, 247, 231, 249, 240, 203), strict=True))
 BLIND = dict(zip(KINDS, (45, 66, 40, 61, 84, 31, 130, 127), strict=True))
-UNSEEN = dict(zip(KINDS, (90, 97, 118, 105, 99, 111, 101, 84), strict=True))
+UNSEEN = dict(zip(KINDS, (90, 97, 118, 105, 99, 111, 101, 69), strict=True))
 CHANCE = (1 / 6, 1 / 4, 1 / 6, 1 / 4, 1 / 3, 1 / 9, 1 / 2, 1 / 2)
 
 

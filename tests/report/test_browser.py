@@ -114,7 +114,7 @@ def chromium(tmp_path: Path, scheme: str, *arguments: str) -> str:
 
 def measured(dom: str) -> list[dict[str, Any]]:
     """What the measuring page wrote down: the wide frame, the narrow frame."""
-    return json.loads(unescape(dom.split('<pre id="seen">')[1].split("</pre>")[0]))
+    return json.loads(unescape(dom.partition('<pre id="seen">')[2].partition("</pre>")[0]))
 
 
 def brightness(colour: str) -> float:

@@ -8,11 +8,13 @@ import stat
 import subprocess
 import sys
 import time
+from textwrap import dedent
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pixelword import report
 from pixelword.errors import ImageError, InputError
 from pixelword.report import (
     Answer,
@@ -205,6 +207,13 @@ def test_a_mask_names_its_segments():
 
 
 # Writing
+
+
+def test_the_example_of_the_package_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = dedent("\n".join(line for line in (report.__doc__ or "").splitlines() if line.startswith("    ")))
+    exec(code, {"steps": range(1000), "losses": np.geomspace(3, 0.1, 1000), "image": PICTURE.source})
+    assert len(read((tmp_path / "runs/demo/report.html").read_text("utf-8")).all("section")) == 3
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelword.report import BarGroup, BarPlot, CurvePlot, Estimate, Page, Proportion, Series, Stage
-from pixelword.report.drawing import NARROW, SLICES, WIDE, draw, tick_text
+from pixelword.report.drawing import BANDS, NARROW, SLICES, WIDE, draw, tick_text
 from pixelword.report.svg import INK
 from tests.report.reading import Element, read
 
@@ -139,7 +139,9 @@ def test_nothing_to_draw_is_drawn_as_nothing(plot):
 def test_a_long_curve_is_the_mean_of_each_slice_in_a_band():
     count = SLICES * 5
     values = np.random.default_rng(0).normal(size=count)
-    points = line(draw(CurvePlot([Series("s", range(count), values)]), WIDE, "_").svg)
+    drawing = draw(CurvePlot([Series("s", range(count), values)]), WIDE, "_")
+    assert drawing.notes == (BANDS,), "the reader is told what the band is"
+    points = line(drawing.svg)
     assert len(points) == SLICES
     means = values.reshape(SLICES, 5).mean(axis=1)
     assert np.corrcoef(points[:, 1], means)[0, 1] < -0.9999, "higher means stand higher, where y is smaller"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WIDE, NARROW = 760, 360
 LETTER = 6.6  # average width of a letter of 12 px, on the generous side
 SLICES = 120  # a longer curve is drawn as the means of so many slices
+BANDS = f"Line: mean of each of {SLICES} slices. Band: from the least to the greatest value of the slice."
 LARGEST = 1e100  # beyond it, and below its inverse, the arithmetic of axes overflows
 SHORT = 300  # a logarithmic axis up to this ratio gets ticks at 2 and 5 as well
 MARKER = {"circle": "o", "square": "s", "diamond": "D", "triangle": "^", "down": "v", "plus": "P"}
@@ -79,10 +80,11 @@ def draw_curves(plot: CurvePlot, width: int, prefix: str) -> Drawing:
     figure, axes = empty_figure(width, height, (0, top, right, bottom))
     axes.set_xscale("log" if plot.log_x else "linear")
     axes.set_yscale("log" if plot.log_y else "linear")
-    left_out = 0
+    left_out, sliced = 0, False
     for number, series in enumerate(plot.series):
         x, y = drawable(series, plot.log_x, plot.log_y)
         left_out += len(series.x) - len(x)
+        sliced |= len(x) > SLICES
         draw_one_curve(axes, x, y, INK[colour_of(number, series.colour)], "--" if series.dashed else "-")
     plain_ticks(axes.xaxis, plot.log_x, most=8 if width == WIDE else 5)
     plain_ticks(axes.yaxis, plot.log_y, most=6)
@@ -94,8 +96,10 @@ def draw_curves(plot: CurvePlot, width: int, prefix: str) -> Drawing:
     axes.set_xlabel(printable(plot.x_label), color=INK["muted"], labelpad=8)
     figure.text(0, 1 - 12 / height, printable(plot.y_label), color=INK["muted"], va="center")
     key = draw_stages(axes, plot.stages, width - left - right)
-    notes = (f"Left out: {left_out} points without a finite value that this axis can show.",) if left_out else ()
-    return Drawing(inline_svg(figure, prefix), key, notes)
+    notes = [BANDS] * sliced
+    if left_out:
+        notes.append(f"Left out: {left_out} points without a finite value that this axis can show.")
+    return Drawing(inline_svg(figure, prefix), key, tuple(notes))
 
 
 def drawable(series: Series, log_x: bool, log_y: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
