@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,16 +147,16 @@ def environment() -> Environment:
     import jinja2
     from markupsafe import Markup
 
+    loader = jinja2.PackageLoader("pixelword.report", "templates")
     templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("pixelword.report", "templates"),
+        loader=loader,
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    style = resources.files("pixelword.report").joinpath("templates/page.css").read_text("utf-8")
-    templates.globals.update(style=Markup(style), wide=WIDE, narrow=NARROW)
+    templates.globals.update(style=Markup(loader.get_source(templates, "page.css")[0]))
     templates.filters.update(inlines=inlines, plain=plain, drawn=lambda drawing: Markup(drawing.svg))
     templates.tests.update(
         tagged=lambda part: isinstance(part, Code | Strong | Emphasis),
