@@ -1,0 +1,118 @@
+"""Released NEO folders: read with their quirks, written in their layout.
+
+A folder holds `config.json`, weights as one or several safetensors files, and a tokenizer. The layout on disk is the
+released one in both directions, so that reading and writing a folder changes no tensor. What reading repairs:
+
+| quirk of a file | what happens |
+|---|---|
+| numbers inside one-element lists, no `layer_types`, either form of the rotary keys | `NeoConfig` reads it |
+| no `template`, or null | `neo1_0` |
+| no `extra_num_layers` | inferred from the width, or given |
+| `model_type: internvl_chat` over NEO tensors | accepted: the names of the tensors decide |
+| `auto_map` to remote code | dropped, never run |
+| a head although the flag says tied | ignored if equal to the word embedding, else the flag is dropped |
+| a `dtype` that the files do not have | the files decide |
+
+`AutoConfig` does not take `internvl_chat`: the name belongs to InternVL, and to claim it here would change what happens
+to InternVL's own folders. `load_released` and `NeoConfig.from_pretrained` do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+
+from pixelword.convert.folders import local_folder, read_json, written_whole
+from pixelword.errors import CheckpointError, ConfigError
+from pixelword.model import NeoConfig, NeoForConditionalGeneration
+from pixelword.model.checkpoint import WORDS, check_folder, read_tensor, stored_shapes
+from pixelword.model.processing import NeoProcessor
+
+MODEL_TYPES = ("neo_chat", "internvl_chat")
+TELLING = ("vision_model.embeddings.patch_embedding.weight", "language_model.model.layers.0.self_attn.q_proj_hw.weight")
+
+
+def load_released(
+    source: str | Path,
+    *,
+    pre_buffer_layers: int | None = None,
+    dtype: torch.dtype | None = None,
+    **processor_settings: Any,
+) -> tuple[NeoForConditionalGeneration, NeoProcessor]:
+    """A model and its processor from a released folder, or from one that we wrote.
+
+    Args:
+        source: a folder or a hub repository.
+        pre_buffer_layers: depth of the pre-Buffer where config.json does not say it and the width does not tell.
+        dtype: of the weights in memory; that of the files when not given, whatever config.json says.
+        processor_settings: e.g. `min_pixels`; see `NeoProcessor.from_pretrained`.
+
+    Raises:
+        CheckpointError: no NEO, or one that is not whole.
+        ConfigError: a configuration that contradicts itself.
+    """
+    folder = local_folder(source)
+    config = read_config(folder, pre_buffer_layers)
+    check_folder(folder, config)
+    kept = dtype or read_tensor(folder, WORDS).dtype
+    model = NeoForConditionalGeneration.from_pretrained(folder, config=config, dtype=kept)
+    model.eval()
+    return model, NeoProcessor.from_pretrained(folder, **processor_settings)
+
+
+def read_config(folder: Path, pre_buffer_layers: int | None = None) -> NeoConfig:
+    """The configuration of a folder that holds NEO tensors, whatever its `model_type` says.
+
+    Raises:
+        CheckpointError: another model's folder.
+        ConfigError: a configuration that contradicts itself, or a depth that it does not have.
+    """
+    content = read_json(folder / "config.json")
+    if content.get("model_type") not in MODEL_TYPES:
+        raise CheckpointError(
+            "not a NEO folder", got=f"model_type {content.get('model_type')!r}", fix="a released folder says neo_chat"
+        )
+    if content["model_type"] != "neo_chat":
+        absent = [name for name in TELLING if name not in stored_shapes(folder)]
+        if absent:
+            raise CheckpointError(
+                f"a folder of {content['model_type']} without NEO's tensors",
+                got=f"no {absent[0]}",
+                fix="this is an InternVL model; PixelWord reads NEO 1.0",
+            )
+    content = {key: value for key, value in content.items() if (key, value) != ("template", None)}
+    try:
+        config = NeoConfig.from_dict(content | {"model_type": "neo_chat"})
+    except (StrictDataclassError, TypeError, KeyError) as error:
+        raise CheckpointError("config.json is not that of a NEO", got=error) from error
+    if pre_buffer_layers is not None:
+        layers = config.llm_config.num_hidden_layers
+        if not 0 <= pre_buffer_layers <= layers:
+            raise ConfigError(f"the pre-Buffer must have 0 to {layers} layers", got=pre_buffer_layers)
+        config.llm_config.extra_num_layers = pre_buffer_layers
+    return config
+
+
+def save_released(
+    model: NeoForConditionalGeneration,
+    processor: NeoProcessor,
+    folder: str | Path,
+    *,
+    max_shard_size: int | str = "5GB",
+) -> Path:
+    """Write a whole NEO folder: configuration, weights in the released layout, tokenizer, processor.
+
+    Args:
+        folder: a new or empty one. It appears when everything is written.
+        max_shard_size: of one safetensors file.
+
+    Raises:
+        InputError: the folder exists and is not empty, or cannot be written.
+    """
+    with written_whole(folder) as part:
+        model.save_pretrained(part, max_shard_size=max_shard_size)
+        processor.save_pretrained(part)
+    return Path(folder)
