@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache, StaticCache
 
-from pixelword.model import NeoForConditionalGeneration
+from pixelword.model import NeoForConditionalGeneration, attention
 from pixelword.model.attention import flex_kernel, sdpa_attention
 from pixelword.model.layout import token_layout
+from pixelword.model.masks import row_blocks
 
 from .conftest import IMAGE, batch, prompt, small_model
 
@@ -89,9 +90,17 @@ def alone(model: NeoForConditionalGeneration, inputs: dict[str, torch.Tensor]) -
     return torch.cat(rows)
 
 
+def blockwise(model: NeoForConditionalGeneration, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "BLOCKWISE_FROM", 1)
+        patch.setattr(attention, "row_blocks", lambda layout: row_blocks(layout, 5))
+        return whole(model, inputs, "sdpa")
+
+
 WAYS: dict[str, Callable[[NeoForConditionalGeneration, dict[str, torch.Tensor]], torch.Tensor]] = {
     "eager": lambda model, inputs: whole(model, inputs, "eager"),
     "sdpa": lambda model, inputs: whole(model, inputs, "sdpa"),
+    "sdpa block by block": blockwise,
     "flex": lambda model, inputs: whole(model, inputs, "flex_attention"),
     "cached token by token": lambda model, inputs: in_chunks(model, inputs, DynamicCache(), 1),
     "cached in chunks": lambda model, inputs: in_chunks(model, inputs, DynamicCache(), 5),

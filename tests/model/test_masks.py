@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import BlockMask
 
 from pixelword.model.layout import TokenLayout, continuation_layout, token_layout
-from pixelword.model.masks import _block_relations, block_mask, dense_mask, key_limits
+from pixelword.model.masks import _block_relations, block_mask, dense_mask, key_limits, row_blocks
 
 from .conftest import IMAGE, START, batch, prompt, small_config
 
@@ -119,3 +119,19 @@ def test_plain_text_needs_no_mask_and_images_do():
     assert not token_layout(small_config(), image, torch.tensor([(1, 2, 2)])).plain
     assert token_layout(small_config(attention_pattern="causal"), image, torch.tensor([(1, 2, 2)])).plain
     assert not token_layout(small_config(), text, sample_ids=torch.tensor([[0, 0, 1]])).plain
+
+
+@settings(max_examples=60)
+@given(layouts(), st.sampled_from([3, 8]))
+def test_row_blocks_say_the_same_with_fewer_pairs(case, block):
+    layout, keys = case
+    blocks = row_blocks(layout, block)
+    if blocks is None:
+        assert key_limits(layout) is None
+        return
+    rebuilt = torch.zeros_like(slow(layout, keys))
+    for rows, columns, allowed in blocks:
+        rebuilt[:, :, rows, columns] = allowed
+        if rebuilt.shape[0] == 1:  # no key outside of what its queries need, at either end
+            assert allowed[..., 0].any() and allowed[..., -1].any()
+    assert torch.equal(rebuilt, slow(layout, keys))

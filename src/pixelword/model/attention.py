@@ -21,12 +21,18 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from transformers.modeling_utils import AttentionInterface
 
 from pixelword.model.layout import TokenLayout
-from pixelword.model.masks import additive_mask, block_mask, dense_mask
+from pixelword.model.masks import RowBlock, additive_mask, block_mask, dense_mask, row_blocks
 
 logger = logging.getLogger(__name__)
 
+BLOCKWISE_FROM = 256
+"""Queries from which "sdpa" on a CPU works block by block; below it one small mask is as fast."""
 
-def render(layout: TokenLayout, keys: int, implementation: str, dtype: torch.dtype) -> Tensor | BlockMask | None:
+
+Mask = Tensor | BlockMask | list[RowBlock] | None
+
+
+def render(layout: TokenLayout, keys: int, implementation: str, dtype: torch.dtype) -> Mask:
     """The mask in the form that a kernel takes; None where plain causal attention needs none.
 
     Args:
@@ -41,6 +47,11 @@ def render(layout: TokenLayout, keys: int, implementation: str, dtype: torch.dty
             return None
     if implementation == "flex_attention" and layout.own_first.shape[1] > 1:
         return block_mask(layout, keys)
+    on_cpu = layout.own_first.device.type == "cpu"
+    if implementation == "sdpa" and on_cpu and layout.own_first.shape[1] >= BLOCKWISE_FROM:
+        blocks = row_blocks(layout)
+        if blocks is not None:
+            return blocks
     allowed = dense_mask(layout, keys)
     return additive_mask(allowed, dtype) if implementation == "eager" else allowed
 
@@ -75,12 +86,18 @@ def sdpa_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: Tensor | list[RowBlock] | None,
     scaling: float,
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """torch's fused attention: (B, N, h, d). The scale is passed, or the kernel would take 1 / sqrt(2d)."""
+    if isinstance(attention_mask, list):
+        pieces = [
+            sdpa_attention(module, query[:, :, rows], key[:, :, keys], value[:, :, keys], allowed, scaling, dropout)[0]
+            for rows, keys, allowed in attention_mask
+        ]
+        return torch.cat(pieces, dim=1), None
     width, new = value.shape[-1], query.shape[2]
     groups = query.shape[1] // key.shape[1]
     if query.is_cuda and attention_mask is not None:  # with a mask, CUDA has no fused kernel for grouped heads

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention.flex_attention import BlockMask
 from transformers.cache_utils import Cache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from pixelword.model.attention import NEO_ATTENTION
+from pixelword.model.attention import NEO_ATTENTION, Mask
 from pixelword.model.configuration import NeoTextConfig
 from pixelword.model.layout import TokenLayout
 from pixelword.model.rope import rotate
@@ -73,7 +72,7 @@ class NeoAttention(nn.Module):
         self,
         hidden_states: Tensor,
         cos_sin: tuple[Tensor, Tensor],
-        attention_mask: Tensor | BlockMask | None,
+        attention_mask: Mask,
         layout: TokenLayout,
         past_key_values: Cache | None = None,
         rows: Tensor | None = None,
