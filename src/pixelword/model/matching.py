@@ -41,6 +41,11 @@ def per_sample(images: Any) -> tuple[list[list[Any]], bool]:
 
 
 def read_prompts(text: str | Sequence[str]) -> list[str]:
+    """Prompts as a list.
+
+    Raises:
+        PromptError: there is none, or one is no string.
+    """
     prompts = [text] if isinstance(text, str) else list(text)
     if not prompts or not all(isinstance(prompt, str) for prompt in prompts):
         kinds = ", ".join(sorted({type(prompt).__name__ for prompt in prompts})) or "an empty list"
@@ -49,7 +54,13 @@ def read_prompts(text: str | Sequence[str]) -> list[str]:
 
 
 def deal(images: Any, prompts: list[str]) -> list[list[Any]]:
-    """The pictures of each prompt."""
+    """The pictures of each prompt.
+
+    Raises:
+        PromptError: not one list per prompt, or a flat list that the prompts' tags do not use up.
+    """
+    if images is None:
+        return [[] for _ in prompts]
     samples, nested = per_sample(images)
     if nested and len(samples) != len(prompts):
         raise PromptError(
@@ -75,6 +86,11 @@ def deal(images: Any, prompts: list[str]) -> list[list[Any]]:
 
 
 def read_conversations(conversation: Any) -> tuple[list[Any], bool]:
+    """Conversations as a list, and whether they came as one.
+
+    Raises:
+        PromptError: it is no list of messages.
+    """
     if isinstance(conversation, (list, tuple)) and conversation:
         batched = not isinstance(conversation[0], Mapping)
         return (list(conversation), True) if batched else ([conversation], False)
@@ -84,10 +100,12 @@ def read_conversations(conversation: Any) -> tuple[list[Any], bool]:
 
 
 def fill(turns: list[list[Turn]], images: Any) -> list[list[Any]]:
-    """The pictures of each conversation: its own, and those given for its empty places; `__call__` counts them."""
-    given = per_sample(images)[0]
-    if images is None:
-        given = [[] for _ in turns]
+    """The pictures of each conversation: its own, and those given for its empty places; the caller counts them.
+
+    Raises:
+        PromptError: not one list per conversation.
+    """
+    given = [[] for _ in turns] if images is None else per_sample(images)[0]
     if len(given) != len(turns):
         raise PromptError("images need one list per conversation", got=f"{len(given)} for {len(turns)} conversations")
     filled = []
