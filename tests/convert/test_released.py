@@ -10,11 +10,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText, Qwen2Tokenizer
 
 from pixelword.convert import load_released, read_config, save_released
 from pixelword.errors import CheckpointError, ConfigError, InputError
 from pixelword.model import NeoConfig, NeoForConditionalGeneration, neo_tiny
+from pixelword.model.processing import NeoProcessor
+from pixelword.model.special_tokens import TokenIds, add_neo_tokens
+from tests.convert.qwen3_folder import FIXTURES
 
 HEAD = "language_model.lm_head.weight"
 WORDS = "language_model.model.embed_tokens.weight"
@@ -166,9 +169,8 @@ def test_the_depth_of_the_pre_buffer_follows_from_the_released_width(released, e
 
 
 @pytest.mark.parametrize("equal", [True, False])
-def test_a_head_beside_the_flag_tied(tmp_path, released, equal, caplog):
-    if released.name != "tied":
-        pytest.skip("the flag must say tied")
+def test_a_head_beside_the_flag_tied(tmp_path, equal, caplog):
+    released = Path(shutil.copytree(FIXTURES / "tied", tmp_path / "tied"))
     file = released / "model.safetensors"
     tensors = load_file(file)
     tensors[HEAD] = tensors[WORDS].clone() if equal else tensors[WORDS] + 1
@@ -244,4 +246,23 @@ def test_a_tiny_model_of_ours_makes_the_round_trip_too(tmp_path, released, tied)
     again, _ = load_released(out)
     assert_same_bytes(model.state_dict(), again.state_dict())
     assert again.config.llm_config.rope_scheme == "mm"
-    shutil.rmtree(out)
+
+
+def test_the_tokenizer_is_also_written_for_the_released_code(released, tmp_path):
+    """Qwen's own tokenizer class, read back from the older files alone, gives the same ids."""
+    model, processor = load_released(released)
+    older = tmp_path / "older"
+    older.mkdir()
+    vocabulary = json.loads((released / "tokenizer.json").read_text())["model"]["vocab"]
+    (older / "vocab.json").write_text(json.dumps({word: at for word, at in vocabulary.items() if at < 256}))
+    (older / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = Qwen2Tokenizer.from_pretrained(older)
+    tokenizer.add_tokens(["<|im_start|>", "<|im_end|>", "<think>", "</think>"], special_tokens=True)
+    add_neo_tokens(tokenizer)
+    assert TokenIds.of(tokenizer) == processor.token_ids
+    out = save_released(model, NeoProcessor.from_config(model.config, tokenizer), tmp_path / "out")
+    text = "<|im_start|>user\n<img><IMG_CONTEXT></img> é<|im_end|>\n"
+    wanted = load_released(out)[1].tokenizer(text)["input_ids"]
+    assert wanted == processor.tokenizer(text)["input_ids"]
+    (out / "tokenizer.json").unlink()
+    assert Qwen2Tokenizer.from_pretrained(out)(text)["input_ids"] == wanted

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from pixelword import __version__
+from pixelword.cli.convert import convert
 from pixelword.cli.demo import demo
 from pixelword.errors import PixelWordError
 
@@ -24,6 +25,7 @@ INTERRUPTED = 130
 
 # A new command is one line here: its name, and a function, or a `typer.Typer` for a group of commands.
 COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
+    "convert": convert,
     "demo": demo,
 }
 

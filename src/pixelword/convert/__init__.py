@@ -9,7 +9,7 @@
 No remote code is run and nothing is unpickled. A folder is written whole or not at all.
 """
 
-from pixelword.convert.folders import local_folder
+from pixelword.convert.folders import check_new, local_folder
 from pixelword.convert.parts import parameter_counts
 from pixelword.convert.prebuffer import extract_pre_buffer, graft_pre_buffer
 from pixelword.convert.qwen3 import neo_from_qwen3
@@ -17,6 +17,7 @@ from pixelword.convert.released import load_released, read_config, save_released
 from pixelword.convert.tokens import fitting_processor, neo_tokenizer, token_settings
 
 __all__ = [
+    "check_new",
     "extract_pre_buffer",
     "fitting_processor",
     "graft_pre_buffer",

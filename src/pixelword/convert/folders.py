@@ -56,6 +56,18 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
+def check_new(target: str | Path) -> Path:
+    """The target itself, if nothing is there yet; worth asking before long work.
+
+    Raises:
+        InputError: it exists and is not an empty folder.
+    """
+    target = Path(target).expanduser()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError("the target exists already", got=target, fix="choose a new folder; nothing is overwritten")
+    return target
+
+
 @contextmanager
 def written_whole(target: str | Path) -> Iterator[Path]:
     """A new folder that appears under its name when everything is in it, and never before.
@@ -65,9 +77,7 @@ def written_whole(target: str | Path) -> Iterator[Path]:
     Raises:
         InputError: the target exists and is not empty, or cannot be written.
     """
-    target = Path(target).expanduser()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError("the target exists already", got=target, fix="choose a new folder; nothing is overwritten")
+    target = check_new(target)
     part = target.absolute().with_name(f".{target.absolute().name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)

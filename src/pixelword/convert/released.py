@@ -19,11 +19,14 @@ to InternVL's own folders. `load_released` and `NeoConfig.from_pretrained` do.
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from transformers import Qwen2Tokenizer
 
 from pixelword.convert.folders import local_folder, read_json, written_whole
 from pixelword.errors import CheckpointError, ConfigError
@@ -91,7 +94,11 @@ def read_config(folder: Path, pre_buffer_layers: int | None = None) -> NeoConfig
     if pre_buffer_layers is not None:
         layers = config.llm_config.num_hidden_layers
         if not 0 <= pre_buffer_layers <= layers:
-            raise ConfigError(f"the pre-Buffer must have 0 to {layers} layers", got=pre_buffer_layers)
+            raise ConfigError(
+                f"the pre-Buffer must have 0 to {layers} layers",
+                got=pre_buffer_layers,
+                fix="count those before the LLM",
+            )
         config.llm_config.extra_num_layers = pre_buffer_layers
     return config
 
@@ -107,12 +114,24 @@ def save_released(
 
     Args:
         folder: a new or empty one. It appears when everything is written.
-        max_shard_size: of one safetensors file.
+        max_shard_size: of one safetensors file, in bytes or like "5GB".
 
     Raises:
         InputError: the folder exists and is not empty, or cannot be written.
+        ConfigError: a size that cannot be read.
     """
+    if isinstance(max_shard_size, str) and not re.fullmatch(r"\d+(KB|MB|GB|TB|KiB|MiB|GiB)", max_shard_size):
+        raise ConfigError("max_shard_size is a whole number and a unit", got=max_shard_size, fix='write "5GB"')
     with written_whole(folder) as part:
         model.save_pretrained(part, max_shard_size=max_shard_size)
         processor.save_pretrained(part)
+        write_older_tokenizer_files(processor.tokenizer, part)
     return Path(folder)
+
+
+def write_older_tokenizer_files(tokenizer: Any, folder: Path) -> None:
+    """Beside tokenizer.json, the files that the released code's tokenizer of an older transformers reads."""
+    if isinstance(tokenizer, Qwen2Tokenizer):
+        tokenizer.backend_tokenizer.model.save(str(folder))
+        added = json.dumps(tokenizer.get_added_vocab(), ensure_ascii=False, indent=2)
+        (folder / "added_tokens.json").write_text(added + "\n", encoding="utf-8")
