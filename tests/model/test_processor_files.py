@@ -9,12 +9,10 @@ from transformers import AutoImageProcessor, AutoProcessor
 from pixelword.errors import CheckpointError, ConfigError
 from pixelword.model import NeoConfig
 from pixelword.model.image_processing import NeoImageProcessor
-from pixelword.model.processing import NeoProcessor, register_processors
+from pixelword.model.processing import NeoProcessor
 from tests.model.pictures import FIXTURES, picture
 from tests.model.processors import small_processor, user
 from tests.model.prompts import tokenizer
-
-register_processors(NeoConfig)
 
 
 def folder_like_a_released_one(path, **changes):
@@ -70,7 +68,15 @@ def test_a_processor_from_a_configuration():
 
 
 def test_folders_that_are_not_neo(tmp_path):
-    with pytest.raises(CheckpointError, match="no tokenizer can be loaded"):
+    with pytest.raises(CheckpointError, match="no usable tokenizer"):
+        NeoProcessor.from_pretrained(tmp_path)
+    (tmp_path / "processor_config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="no usable processor settings"):
+        NeoProcessor.from_pretrained(tmp_path)
+    (tmp_path / "processor_config.json").unlink()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(FIXTURES / "tied" / name, tmp_path / name)
+    with pytest.raises(CheckpointError, match="no vision_config"):
         NeoProcessor.from_pretrained(tmp_path)
     folder = folder_like_a_released_one(tmp_path, vision_config=None)
     with pytest.raises(CheckpointError, match="no vision_config"):

@@ -9,14 +9,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, BatchFeature, PreTrainedConfig
 from transformers.processing_utils import MultiModalData, ProcessorMixin
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from pixelword.errors import CheckpointError, ConfigError, InputError, PromptError, nearest
+from pixelword.errors import CheckpointError, ConfigError, InputError, PixelWordError, PromptError, nearest
 from pixelword.model.chat import Message, expand, read_turns
 from pixelword.model.chat import chat_template as neo1_0
 from pixelword.model.image_grid import image_tokens
@@ -291,15 +292,18 @@ class NeoProcessor(ProcessorMixin):
         hub = {key: options.pop(key) for key in HUB_OPTIONS if options.get(key) is not None}
         given = {key: options.pop(key) for key in PROCESSOR_SETTINGS if key in options}
         images = {key: options.pop(key) for key in IMAGE_SETTINGS if key in options}
-        saved, _ = cls.get_processor_dict(pretrained_model_name_or_path, **hub)
-        name = pretrained_model_name_or_path
         _no_typing_errors(options)
-        tokenizer = _load_tokenizer(name, **hub, **options)
-        if saved.get("processor_class") != cls.__name__:
+        name = pretrained_model_name_or_path
+        with _loading("processor settings", name, "restore or remove processor_config.json"):
+            saved, _ = cls.get_processor_dict(name, **hub)
+        with _loading("tokenizer", name, "put the tokenizer's files (tokenizer.json, ...) beside config.json"):
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub, **options)
+        if saved.get("processor_class") == cls.__name__:
+            own = {key: saved[key] for key in (*PROCESSOR_SETTINGS, "chat_template") if key in saved}
+            return cls(NeoImageProcessor.from_pretrained(name, **hub, **images), tokenizer, **(own | given))
+        with _loading("config.json", name, "pass the folder of a NEO model"):
             contents, _ = PreTrainedConfig.get_config_dict(name, **hub)
-            return cls.from_config(contents, tokenizer, **images, **given)
-        own = {key: saved[key] for key in (*PROCESSOR_SETTINGS, "chat_template") if key in saved}
-        return cls(NeoImageProcessor.from_pretrained(name, **hub, **images), tokenizer, **(own | given))
+        return cls.from_config(contents, tokenizer, **images, **given)
 
 
 def register_processors(config_class: type[PreTrainedConfig]) -> None:
@@ -314,7 +318,7 @@ def _context(contents: Mapping[str, Any], tokenizer: Any) -> int | None:
     """The smaller of what the decoder and the tokenizer were made for."""
     decoder = contents.get("llm_config") or {}
     limits = [decoder.get("max_position_embeddings"), tokenizer.model_max_length]
-    return min((int(limit) for limit in limits if limit is not None and limit < NO_LIMIT), default=None)
+    return min((int(limit) for limit in limits if isinstance(limit, (int, float)) and limit < NO_LIMIT), default=None)
 
 
 def _no_typing_errors(options: Iterable[str]) -> None:
@@ -325,12 +329,12 @@ def _no_typing_errors(options: Iterable[str]) -> None:
             raise ConfigError(f"unknown setting {key!r}", fix=nearest(key, ours))
 
 
-def _load_tokenizer(name: Any, **options: Any) -> Any:
+@contextmanager
+def _loading(what: str, name: Any, fix: str) -> Iterator[None]:
+    """Turn what transformers raises about a folder into a `CheckpointError`."""
     try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"no tokenizer can be loaded from {name}",
-            got=error,
-            fix="put tokenizer.json and tokenizer_config.json (or vocab.json and merges.txt) beside config.json",
-        ) from error
+        yield
+    except PixelWordError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"no usable {what} in {name}", got=str(error).strip(), fix=fix) from error

@@ -77,7 +77,7 @@ class TokenIds:
             raise CheckpointError(
                 "the tokenizer lacks tokens that NEO needs",
                 got=f"no {', '.join(missing)}",
-                fix="use the tokenizer of the NEO folder, or call pixelword.model.add_neo_tokens(tokenizer)",
+                fix="use the tokenizer of the NEO folder, or pixelword.model.special_tokens.add_neo_tokens(tokenizer)",
             )
         return cls(*ids)
 
