@@ -182,9 +182,7 @@ def expand(text: str, tokens: Sequence[int], name: str = "prompt") -> str:
 
 
 def check_counts(tags: int, images: int, name: str) -> None:
-    """Raises:
-    PromptError: unless there is one tag per picture.
-    """
+    """One tag per picture, or `PromptError`."""
     if tags != images:
         raise PromptError(
             f"{name}: image tags and images differ in number",

@@ -120,8 +120,6 @@ def patch_matrix(
 
 
 def check_bounds(min_pixels: int, max_pixels: int) -> None:
-    """Raises:
-    ConfigError: the bounds of the area contradict each other.
-    """
+    """Bounds of the area that do not contradict each other, or `ConfigError`."""
     if not 0 < min_pixels <= max_pixels:
         raise ConfigError("min_pixels and max_pixels need 0 < min_pixels <= max_pixels", got=(min_pixels, max_pixels))
