@@ -1,0 +1,4 @@
+"""The page."""
+
+
+def write_page(out): ...

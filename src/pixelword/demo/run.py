@@ -1,0 +1,303 @@
+"""The main job: a tiny language model learns words, surgery gives it eyes, three stages teach it to see, an exam asks.
+
+The folder of a run holds
+    run.json            seed, plan, machine and versions
+    log.txt             what was said while it ran
+    1-words/ ... 4-answer/   the stages, see `pixelword.train.stages`
+    model/              the model and its processor, ready for `pixelword chat`
+    exam.json, blind.json, new.json   every reply
+    seconds.json        wall and CPU seconds of each part
+    report.html         the page
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen3ForCausalLM
+
+import pixelword
+from pixelword.convert import neo_from_qwen3, token_settings
+from pixelword.demo.exam import Reply, prompts_of, sit_exam
+from pixelword.demo.language import WordCollator, small_qwen3
+from pixelword.demo.page import write_page
+from pixelword.demo.photos import read_photos
+from pixelword.demo.plan import Lesson, Plan, the_plan
+from pixelword.demo.progress import Bars, Probe, Watch
+from pixelword.demo.rows import RowWriter, WorldRows
+from pixelword.demo.vocabulary import word_tokenizer
+from pixelword.errors import ConfigError
+from pixelword.model import NeoForConditionalGeneration, neo_tiny
+from pixelword.model.processing import NeoProcessor
+from pixelword.train import BranchCollator, Machine, first_stage, is_finished, look_at_machine, run_stage, write_json
+from pixelword.world import examples
+
+logger = logging.getLogger("pixelword.demo")
+
+PARTS = {
+    "learn words": 12.0,
+    "stage 1: see": 22.0,
+    "stage 2: join": 32.0,
+    "stage 3: answer": 54.0,
+    "exam": 12.0,
+    "blind": 6.0,
+    "new pairs": 6.0,
+    "photographs and page": 3.0,
+}
+"""What is done, with its share of the time."""
+
+
+def run_demo(out: Path, photos: Path | None = None, fast: bool = False, seed: int = 0) -> None:
+    """Do everything that `pixelword demo` promises; a folder that was begun is continued.
+
+    Args:
+        out: folder of the run; the page is `report.html` in it.
+        photos: folder of photographs to read at their own resolutions; those inside scikit-image when None.
+        fast: a run of a minute or two that promises no accuracy.
+        seed: of the world, the weights and the exam.
+
+    Raises:
+        ConfigError: the folder belongs to a run with another seed or plan.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with Bars(PARTS) as bars, said_in(out, bars), quiet_transformers():
+        plan = the_plan(first_stage(neo_tiny()), fast=fast)
+        machine = look_at_machine()
+        begin(out, plan, machine, fast, seed)
+        demo = Demo(out, plan, machine, seed, bars)
+        model = demo.model()
+        demo.exams(model)
+        with demo.timed("photographs and page"):
+            bars.part("photographs and page", 2)
+            read_photos(model, demo.processor, photos, out)
+            bars.reach("photographs and page", 1)
+        write_page(out)
+        bars.reach("photographs and page", 2)
+
+
+class Demo:
+    """A run: its folder, plan and machine, and the parts of the job."""
+
+    def __init__(self, out: Path, plan: Plan, machine: Machine, seed: int, bars: Bars) -> None:
+        self.out, self.plan, self.machine, self.seed, self.bars = out, plan, machine, seed, bars
+        self.tokenizer: PreTrainedTokenizerBase = word_tokenizer()
+        self.processor = NeoProcessor.from_config(neo_tiny(**token_settings(self.tokenizer)), self.tokenizer)
+        self.image_tokens = 64
+
+    def model(self) -> NeoForConditionalGeneration:
+        """The model after all stages; finished ones are not repeated."""
+        plan, folders = self.plan, {name: self.out / name for name in ("1-words", "2-see", "3-join", "4-answer")}
+        neo = self.surgery(self.language_model(folders["1-words"]))
+        compile_layers(neo, self.machine)
+        for number, (part, lesson, folder) in enumerate(
+            (
+                ("stage 1: see", plan.see, folders["2-see"]),
+                ("stage 2: join", plan.join, folders["3-join"]),
+                ("stage 3: answer", plan.answer, folders["4-answer"]),
+            )
+        ):
+            self.stage(part, lesson, folder, neo, number + 1)
+        neo.eval()
+        if not (self.out / "model").exists():
+            beside = self.out / "model.partial"
+            shutil.rmtree(beside, ignore_errors=True)
+            neo.save_pretrained(beside)
+            self.processor.save_pretrained(beside)
+            beside.replace(self.out / "model")
+        return neo
+
+    def language_model(self, folder: Path) -> Qwen3ForCausalLM:
+        qwen3 = small_qwen3(self.tokenizer, self.seed)
+        compile_layers(qwen3, self.machine)
+        lesson = self.plan.words
+        write = RowWriter(self.tokenizer, 0, lesson.captions, lesson.questions > 0)
+        collate = WordCollator(self.collator(lesson), self.tokenizer)
+        self.run("learn words", lesson, folder, qwen3, write, collate, 0)
+        return qwen3
+
+    def surgery(self, qwen3: Qwen3ForCausalLM) -> NeoForConditionalGeneration:
+        """A NEO around the language model, with the small numbers of `neo_tiny`."""
+        tiny = neo_tiny()
+        vision = tiny.vision_config
+        keys = ("patch_size", "hidden_size", "min_pixels", "max_pixels")
+        settings = token_settings(self.tokenizer)
+        neo = neo_from_qwen3(
+            qwen3,
+            pre_buffer_layers=tiny.llm_config.extra_num_layers,
+            vision={key: getattr(vision, key) for key in keys},
+            seed=self.seed,
+            rope_theta_hw=tiny.llm_config.rope_theta_hw,
+            **settings,
+        )
+        # Compiled, the plain formula is a third faster to train than the fused kernel at these widths.
+        neo.set_attn_implementation("eager")
+        return neo
+
+    def stage(self, part: str, lesson: Lesson, folder: Path, neo: NeoForConditionalGeneration, number: int) -> None:
+        write = RowWriter(self.tokenizer, self.image_tokens, lesson.captions, lesson.questions > 0)
+        self.run(part, lesson, folder, neo, write, self.collator(lesson), number)
+
+    def run(
+        self, part: str, lesson: Lesson, folder: Path, model: PreTrainedModel, write: Any, collate: Any, number: int
+    ) -> None:
+        stage = lesson.stage
+        self.bars.part(part, stage.steps, stage.steps if is_finished(folder) else 0)
+        rows = WorldRows(
+            "train",
+            self.seed * 10 + number,
+            write,
+            stage.steps * stage.rows,
+            questions=max(lesson.questions, 1),
+            weights=lesson.weights,
+        )
+        callbacks: list[Any] = [Watch(self.bars, part)]
+        if lesson.questions and number:
+            callbacks.append(self.probe(lesson))
+        with self.timed(part):
+            run_stage(stage, model, rows, collate, folder, machine=self.machine, seed=self.seed, callbacks=callbacks)
+        self.bars.reach(part, stage.steps)
+
+    def probe(self, lesson: Lesson) -> Probe:
+        drawn = list(islice(examples("test", self.seed + 1), self.plan.probe_scenes))
+        write, collate = RowWriter(self.tokenizer, self.image_tokens, captions=0), self.collator(lesson)
+        rows = [write(example) for example in drawn]
+        batches = [collate(rows[start : start + 16]) for start in range(0, len(rows), 16)]
+        return Probe(drawn, batches, self.plan.probe_every, self.machine)
+
+    def collator(self, lesson: Lesson) -> BranchCollator:
+        pad = self.processor.tokenizer.pad_token_id
+        return BranchCollator(lesson.stage.length, pad, self.processor.image_processor)
+
+    def exams(self, model: NeoForConditionalGeneration) -> None:
+        """The exam proper, with captions; the blind one; the one about pairs that were never trained."""
+        plan = self.plan
+        self.exam("exam", model, "test", plan.exam_scenes, captions=plan.captions)
+        self.exam("blind", model, "test", plan.blind_scenes, blind=True)
+        self.exam("new pairs", model, "new", plan.new_scenes)
+
+    def exam(
+        self,
+        part: str,
+        model: NeoForConditionalGeneration,
+        split: str,
+        scenes: int,
+        captions: int = 0,
+        blind: bool = False,
+    ) -> list[Reply]:
+        file = self.out / f"{part.replace(' ', '-')}.json"
+        prompts = prompts_of(split, self.seed, scenes, captions)
+        self.bars.part(part, len(prompts), len(prompts) if file.exists() else 0)
+        if file.exists():
+            return [Reply(**reply) for reply in json.loads(file.read_text(encoding="utf-8"))]
+        with self.timed(part):
+            replies = sit_exam(
+                model,
+                self.processor,
+                prompts,
+                split,
+                blind=blind,
+                advance=lambda more: self.bars.advance(part, more),
+            )
+        write_json(file, [asdict(reply) for reply in replies])
+        return replies
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Add the seconds of a part to those of earlier runs of the same folder."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        file = self.out / "seconds.json"
+        seconds = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        before = seconds.get(part, {"wall": 0.0, "cpu": 0.0})
+        seconds[part] = {
+            "wall": round(before["wall"] + time.perf_counter() - wall, 2),
+            "cpu": round(before["cpu"] + time.process_time() - cpu, 2),
+        }
+        write_json(file, seconds)
+
+
+def compile_layers(model: PreTrainedModel, machine: Machine) -> None:
+    """Compile each block of the decoder in place; names of parameters do not change."""
+    if machine.compiled:
+        decoder = model.model if isinstance(model, Qwen3ForCausalLM) else model.model.language_model
+        for layer in decoder.layers:
+            layer.compile()
+
+
+def begin(out: Path, plan: Plan, machine: Machine, fast: bool, seed: int) -> None:
+    """Write down what this run is, or make sure that the folder is of the same run."""
+    file, now = out / "run.json", {"seed": seed, "fast": fast, "plan": plan.model_dump(mode="json")}
+    if file.exists():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        other = [key for key in now if before.get(key) != now[key]]
+        if other:
+            raise ConfigError(
+                f"{out} holds a run with another {' and '.join(other)}",
+                got=", ".join(f"{key} {before.get(key)} there, {now[key]} now" for key in other if key != "plan"),
+                fix="choose another --out, or remove the folder",
+            )
+        return
+    modules = {"pixelword": pixelword, "torch": torch, "transformers": transformers}
+    versions = {name: module.__version__ for name, module in modules.items()}
+    write_json(
+        file,
+        {**now, "machine": machine.why, "processor": platform.processor() or platform.machine(), "versions": versions},
+    )
+
+
+class Say(logging.Handler):
+    """Prints log lines above the progress bars."""
+
+    def __init__(self, bars: Bars) -> None:
+        super().__init__()
+        self.bars = bars
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.bars.say(self.format(record))
+
+
+@contextmanager
+def said_in(out: Path, bars: Bars) -> Iterator[None]:
+    """Send what pixelword logs to the terminal and into log.txt."""
+    root = logging.getLogger("pixelword")
+    file = logging.FileHandler(out / "log.txt", encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handlers: list[logging.Handler] = [file, Say(bars)]
+    level = root.level
+    root.setLevel(logging.INFO)
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without the loading bars of transformers, which would tear ours apart."""
+    log = transformers.utils.logging
+    verbosity, shown = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if shown:
+            log.enable_progress_bar()
