@@ -33,7 +33,7 @@ from pixelword.convert import neo_from_qwen3, token_settings
 from pixelword.demo.exam import Reply, prompts_of, sit_exam
 from pixelword.demo.language import WordCollator, small_qwen3
 from pixelword.demo.page import write_page
-from pixelword.demo.photos import read_photos
+from pixelword.demo.photos import find_photos, read_photos
 from pixelword.demo.plan import Lesson, Plan, the_plan
 from pixelword.demo.progress import Bars, Probe, Watch
 from pixelword.demo.rows import RowWriter, WorldRows
@@ -70,7 +70,9 @@ def run_demo(out: Path, photos: Path | None = None, fast: bool = False, seed: in
 
     Raises:
         ConfigError: the folder belongs to a run with another seed or plan.
+        InputError: the folder of photographs is not there or empty.
     """
+    pictures = find_photos(photos)
     out.mkdir(parents=True, exist_ok=True)
     with Bars(PARTS) as bars, said_in(out, bars), quiet_transformers():
         plan = the_plan(first_stage(neo_tiny()), fast=fast)
@@ -81,7 +83,7 @@ def run_demo(out: Path, photos: Path | None = None, fast: bool = False, seed: in
         demo.exams(model)
         with demo.timed("photographs and page"):
             bars.part("photographs and page", 2)
-            read_photos(model, demo.processor, photos, out)
+            read_photos(model, demo.processor, pictures, out)
             bars.reach("photographs and page", 1)
         write_page(out)
         bars.reach("photographs and page", 2)
