@@ -25,11 +25,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors"},
     "world": LOWER,
     "report": LOWER,
+    "jigsaw": LOWER,
     "model": {"errors"},
     "convert": {"errors", "model"},
-    "train": LOWER | {"model", "convert"},
-    "demo": LOWER | {"world", "model", "convert", "train", "report"},
-    "cli": LOWER | {"world", "model", "convert", "train", "report", "demo"},
+    "recipe": LOWER,
+    "data": LOWER | {"recipe", "model"},
+    "train": LOWER | {"recipe", "data", "model", "convert"},
+    "demo": LOWER | {"world", "model", "convert", "recipe", "data", "train", "report"},
+    "cli": LOWER | {"world", "model", "convert", "recipe", "data", "train", "report", "demo", "jigsaw"},
 }
 # What the front door may import at import time, so that --help answers at once.
 CLI_AT_ONCE = {"errors", "pixelword", "cli"}
