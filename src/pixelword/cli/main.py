@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from pixelword import __version__
+from pixelword.cli.chat import chat
 from pixelword.cli.convert import convert
 from pixelword.cli.demo import demo
 from pixelword.errors import PixelWordError
@@ -25,6 +26,7 @@ INTERRUPTED = 130
 
 # A new command is one line here: its name, and a function, or a `typer.Typer` for a group of commands.
 COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
+    "chat": chat,
     "convert": convert,
     "demo": demo,
 }
