@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pixelword": {"errors"},
     "config": {"errors"},
     "world": LOWER,
+    "realunify": LOWER | {"world"},
     "report": LOWER,
     "jigsaw": LOWER,
     "model": {"errors"},

@@ -12,7 +12,7 @@ import pytest
 import pixelword
 
 HEAVY = {"torch", "transformers", "trl", "accelerate", "datasets", "peft"}
-TORCH_FREE = ["config", "errors", "world", "report", "jigsaw"]
+TORCH_FREE = ["config", "errors", "world", "realunify", "report", "jigsaw"]
 
 
 def loaded_by(code: str) -> set[str]:
