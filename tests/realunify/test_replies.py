@@ -117,10 +117,9 @@ def test_option_texts_decide_only_when_they_are_the_whole_reply_and_unique():
     assert read_letter("a red ball", options=["red", "green", "blue", "black"]) is None
 
 
-PIECES = st.sampled_from(
-    ["A", "b", "D", "answer", "is", ":", "<think>", "</think>", "<answer>", "</answer>", "\\boxed{", "}", "{", '"', "not"]
-    + [" ", "\n", ".", "yes", "no", "option", '"answer":', "\u0301", "\ud800", "Β", "是", "'", "*", "or"]  # noqa: RUF005
-)  # fmt: skip
+WORDS = ["A", "b", "D", "answer", "is", "not", "or", "yes", "no", "option", "是", "Β"]
+MARKS = ["<think>", "</think>", "<answer>", "</answer>", "\\boxed{", '"answer":', "}", "{", '"', ":", ".", "'", "*"]
+PIECES = st.sampled_from([*WORDS, *MARKS, " ", "\n", "\u0301", "\ud800"])
 REPLIES = st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join), st.lists(st.text(), max_size=2), st.none())
 
 
