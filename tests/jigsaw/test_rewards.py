@@ -155,28 +155,24 @@ def test_leading_zeros_are_numbers_and_signs_are_not():
 
 PIECES = st.sampled_from(
     [
-        "<think>",
-        "</think>",
-        "\\boxed{",
-        "}",
-        "{",
-        "<answer>",
-        "</answer>",
-        "1, 2, 3, 4, 5",
-        "2, 1, 3, 4, 5",
-        LINE,
-        "1",
-        ",",
-        " ",
-        "\n",
-        "+",
-        "_",
-        "５",
-        "x",
-        "5, 4, 3, 2, 1",
-        "\x85",
-        "\u2028",
-        "7, 2, 3, 4, 5",
+        *(
+            "<think>",
+            "</think>",
+            "\\boxed{",
+            "}",
+            "{",
+            "<answer>",
+            "</answer>",
+            LINE,
+            "1",
+            ",",
+            " ",
+            "\n",
+            "+",
+            "_",
+            "５",
+        ),
+        *("x", "\x85", "\u2028", "1, 2, 3, 4, 5", "2, 1, 3, 4, 5", "5, 4, 3, 2, 1", "7, 2, 3, 4, 5"),
     ]
 )
 RESPONSES = st.one_of(
@@ -264,7 +260,7 @@ def test_a_periodic_detector_on_megabytes():
     assert time.process_time() - start < 5
 
 
-@pytest.mark.parametrize("target", [[], [0, 1], [1, 1], [2, 3], None, "ab", [2.0, 1.0], 3])
+@pytest.mark.parametrize("target", [[], [0, 1], [1, 1], [2, 3], None, "ab", ["2", "1"], [2.0, 1.0], 3])
 def test_a_target_that_is_no_permutation_is_refused(target):
     with pytest.raises(InputError, match="permutation"):
         jigsaw_reward("", target)
@@ -272,7 +268,7 @@ def test_a_target_that_is_no_permutation_is_refused(target):
 
 def test_any_sequence_of_numbers_is_a_target():
     text = "<think></think>\\boxed{2, 1}"
-    for target in ([2, 1], (2, 1), np.array([2, 1]), ["2", "1"]):
+    for target in ([2, 1], (2, 1), np.array([2, 1])):
         assert jigsaw_reward(text, target).exact
         assert jigsaw_reward(text, target, reference_compat=True).exact
 

@@ -2,12 +2,82 @@
 
 Wu, Zhang, Diao, Li, Lu, Liu: Visual Jigsaw Post-Training Improves MLLMs, ICLR 2026.
 
+    from pixelword.jigsaw import *
+
+    task = ImageJigsaw(rows=2, columns=2)
+    ledger = Ledger()
+    for puzzle in puzzles(image_folder("pictures"), task, seed=0, epoch=3, ledger=ledger):
+        response = ask(puzzle.messages(), puzzle.images)
+        print(puzzle.reward(response).reason)
+    print(ledger)
+
 >>> from pixelword.jigsaw import jigsaw_reward
 >>> jigsaw_reward(r"<think>sky, grass</think> \\boxed{2, 1, 3, 4, 5}", target=[1, 2, 3, 4, 5]).reason
 'partial'
 """
 
 from pixelword.jigsaw.adapters import compute_score, trl_reward
+from pixelword.jigsaw.depth import DepthJigsaw, DepthSample
+from pixelword.jigsaw.draws import Key, target_of
+from pixelword.jigsaw.films import StoredFrames
+from pixelword.jigsaw.image import ImageJigsaw, ImageSample
+from pixelword.jigsaw.poses import Plan
+from pixelword.jigsaw.presets import coco, llava_video, scannet_depth, scannet_scenes
+from pixelword.jigsaw.puzzle import Clip, Puzzle
+from pixelword.jigsaw.refusals import REASONS, Ledger, Refusal
 from pixelword.jigsaw.rewards import AnswerRule, Reward, jigsaw_reward
+from pixelword.jigsaw.sources import (
+    depth_folder,
+    depth_rows,
+    image_folder,
+    image_rows,
+    json_lines,
+    parquet_rows,
+    video_folder,
+    video_rows,
+)
+from pixelword.jigsaw.stream import puzzles
+from pixelword.jigsaw.verdicts import Verdicts
+from pixelword.jigsaw.video import VideoJigsaw, VideoSample
+from pixelword.jigsaw.views import MotionJigsaw, PoseJigsaw, SceneSample, View
 
-__all__ = ["AnswerRule", "Reward", "compute_score", "jigsaw_reward", "trl_reward"]
+__all__ = [
+    "REASONS",
+    "AnswerRule",
+    "Clip",
+    "DepthJigsaw",
+    "DepthSample",
+    "ImageJigsaw",
+    "ImageSample",
+    "Key",
+    "Ledger",
+    "MotionJigsaw",
+    "Plan",
+    "PoseJigsaw",
+    "Puzzle",
+    "Refusal",
+    "Reward",
+    "SceneSample",
+    "StoredFrames",
+    "Verdicts",
+    "VideoJigsaw",
+    "VideoSample",
+    "View",
+    "coco",
+    "compute_score",
+    "depth_folder",
+    "depth_rows",
+    "image_folder",
+    "image_rows",
+    "jigsaw_reward",
+    "json_lines",
+    "llava_video",
+    "parquet_rows",
+    "puzzles",
+    "scannet_depth",
+    "scannet_scenes",
+    "target_of",
+    "trl_reward",
+    "video_folder",
+    "video_rows",
+]

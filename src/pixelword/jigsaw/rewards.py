@@ -129,8 +129,8 @@ def check_target(target: Sequence[int]) -> tuple[int, ...]:
         InputError: it is no permutation of 1 to K.
     """
     try:
-        truth = tuple(int(label) if isinstance(label, str) else index(label) for label in target)
-    except (TypeError, ValueError):
+        truth = tuple(index(label) for label in target)
+    except TypeError:
         truth = ()
     if not truth or sorted(truth) != list(range(1, len(truth) + 1)):
         raise InputError(

@@ -1,0 +1,49 @@
+"""Puzzles one after another: every sample becomes a puzzle or is counted with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from pixelword.errors import ConfigError
+from pixelword.jigsaw.puzzle import Puzzle, Task
+from pixelword.jigsaw.refusals import Ledger, Refusal
+
+T = TypeVar("T")
+
+
+def puzzles(
+    samples: Iterable[T | Refusal],
+    task: Task[T],
+    *,
+    seed: int,
+    epoch: int = 0,
+    ledger: Ledger | None = None,
+    shard: int = 0,
+    shards: int = 1,
+) -> Iterator[Puzzle]:
+    """The puzzles of one epoch. A puzzle hangs on its sample's id, never on its neighbours, so sharding changes none.
+
+    Args:
+        samples: what a source gives; refusals among them are counted like those of the task.
+        ledger: counts; its policy decides whether a bad sample is skipped or stops everything.
+        shard, shards: take every `shards`-th sample from number `shard` on.
+
+    Raises:
+        ConfigError: a shard that does not exist.
+        DataError: a sample is refused and the ledger's policy is `fail`.
+    """
+    if not 0 <= shard < shards:
+        raise ConfigError(
+            "a shard is one of the shards, from 0", got=f"{shard} of {shards}", fix="use 0 <= shard < shards"
+        )
+    counted = ledger if ledger is not None else Ledger()
+    for number, sample in enumerate(samples):
+        if number % shards != shard:
+            continue
+        made = sample if isinstance(sample, Refusal) else task.puzzle(sample, seed=seed, epoch=epoch)
+        if isinstance(made, Refusal):
+            counted.refuse(made)
+        else:
+            counted.made += 1
+            yield made

@@ -1,0 +1,73 @@
+"""Cutting pictures into grids, and telling tiles apart.
+
+R rows, C columns, K = R * C tiles; S pixels on a side of a tile's thumbnail.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image, Resampling
+
+from pixelword.jigsaw.verdicts import Finding
+
+THUMBNAIL = 16
+"""S: enough to see that two skies are the same sky, and blind to the noise of a camera."""
+
+
+def edges(size: int, parts: int) -> list[int]:
+    """Borders of `parts` equal parts of `size` pixels. The first ones take the pixels left over (the released code).
+
+    >>> edges(640, 3)
+    [0, 214, 427, 640]
+    """
+    least, over = divmod(size, parts)
+    return [part * least + min(part, over) for part in range(parts + 1)]
+
+
+def cut(picture: Image, rows: int, columns: int) -> list[Image]:
+    """K tiles in raster order; together they are the picture, pixel for pixel."""
+    across, down = edges(picture.width, columns), edges(picture.height, rows)
+    return [picture.crop((across[c], down[r], across[c + 1], down[r + 1])) for r in range(rows) for c in range(columns)]
+
+
+def thumbnails(picture: Image, rows: int, columns: int) -> NDArray[np.float32]:
+    """Mean colours in S x S places of each tile: float32 [K, S, S, 3], 0 to 255."""
+    S = THUMBNAIL
+    small = picture.resize((columns * S, rows * S), Resampling.BOX, reducing_gap=1.01)
+    grid_RSCSD = np.asarray(small, dtype=np.float32).reshape(rows, S, columns, S, 3)
+    return grid_RSCSD.swapaxes(1, 2).reshape(rows * columns, S, S, 3)
+
+
+def closest_pair(looks: NDArray[np.float32]) -> tuple[float, int, int]:
+    """The smallest mean absolute difference between two of K looks [K, ...], and which two. Needs K of 2 or more."""
+    flat = looks.reshape(len(looks), -1)
+    best = (float("inf"), 0, 1)
+    for first in range(len(flat) - 1):
+        gaps = np.abs(flat[first + 1 :] - flat[first]).mean(axis=1)
+        nearest = int(gaps.argmin())
+        if gaps[nearest] < best[0]:
+            best = (float(gaps[nearest]), first, first + 1 + nearest)
+    return best
+
+
+def screen_tiles(
+    picture: Image, rows: int, columns: int, *, min_difference: float, min_detail: float, max_blank: int
+) -> Finding | None:
+    """Why the tiles cannot be put in order by looking, or None.
+
+    Args:
+        min_difference: grey levels by which any two tiles differ, as a mean over their thumbnails.
+        min_detail: grey levels of standard deviation within a tile that is not blank.
+        max_blank: blank tiles allowed; a single one is placed by elimination.
+    """
+    looks = thumbnails(picture, rows, columns)
+    detail = looks.mean(axis=-1).reshape(len(looks), -1).std(axis=1)
+    blank = [number + 1 for number in np.flatnonzero(detail < min_detail)]
+    if len(blank) > max_blank:
+        return "blank_tiles", f"cells {', '.join(map(str, blank))} of {rows}x{columns}"
+    if len(looks) > 1:
+        gap, first, second = closest_pair(looks)
+        if gap < min_difference:
+            return "identical_tiles", f"cells {first + 1} and {second + 1} differ by {gap:.1f} grey levels"
+    return None

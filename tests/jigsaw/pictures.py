@@ -1,0 +1,28 @@
+"""Pictures for tests: every part looks different, and some that cannot be solved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from PIL.Image import Image
+
+
+def busy(seed: int, width: int = 120, height: int = 96) -> Image:
+    """Coarse random blocks with a slope, so that every tile has detail of its own."""
+    random = np.random.default_rng(seed)
+    blocks = random.integers(0, 256, (8, 10, 3), dtype=np.uint8)
+    return PIL.Image.fromarray(blocks).resize((width, height), PIL.Image.Resampling.BICUBIC)
+
+
+def plain(width: int = 120, height: int = 96, colour: tuple[int, int, int] = (90, 120, 200)) -> Image:
+    return PIL.Image.new("RGB", (width, height), colour)
+
+
+def folder_of(path: Path, count: int = 4) -> Path:
+    """A folder of solvable pictures."""
+    path.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        busy(number).save(path / f"{number}.png")
+    return path
