@@ -61,13 +61,18 @@ def load_settings(cls: type[S], path: Path | None = None, overrides: Sequence[st
         ConfigError: the file cannot be read, is not a mapping or repeats a key; an override is malformed; or a key
             or value is refused by `cls`.
     """
-    values = {} if path is None else _read(path)
+    values = {} if path is None else read_yaml(path)
     for word in overrides:
-        _override(values, word)
+        override(values, word)
     return cls.model_validate(values)
 
 
-def _read(path: Path) -> dict[Any, Any]:
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """The mapping that a YAML file holds; empty for an empty file.
+
+    Raises:
+        ConfigError: it cannot be read, is not YAML, is not a mapping, or repeats a key.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -82,8 +87,12 @@ def _read(path: Path) -> dict[Any, Any]:
     return values
 
 
-def _override(values: dict[Any, Any], word: str) -> None:
-    """Set the value that `a.b=c` names, making the sections on the way."""
+def override(values: dict[Any, Any], word: str) -> None:
+    """Set the value that `a.b=c` names, making the sections on the way; `values` is changed.
+
+    Raises:
+        ConfigError: the word is malformed, or leads through something that is no section.
+    """
     key, equals, text = word.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):

@@ -1,0 +1,240 @@
+"""The order of rows: shuffled without an index, mixed by weight, dealt out to lanes, and resumed where it stopped.
+
+A lane is one of a fixed number of independent streams. Ranks own lanes, so the same lanes give the same rows however
+many ranks there are. In an epoch a stream draws the blocks of its source in random order, collects a pool of rows
+from successive blocks, and shuffles the pool. Only the pool is ever in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any
+
+from pixelword.data.records import Record, RowError, Source
+from pixelword.errors import ConfigError, DataError
+
+POOL_BYTES = 2**26
+"""A pool is closed when the pictures inside its rows take so much memory, however few rows it has."""
+
+
+class Stream:
+    """The rows of one source as one lane sees them.
+
+    Args:
+        source: what to read.
+        seed: of the order.
+        lane, lanes: which of how many; together the lanes see every row once per epoch. They take turns at blocks,
+            or at rows if there are fewer blocks than lanes.
+        pool: rows that are shuffled together.
+        shuffle: false keeps the order of the source.
+        epochs: how often the source is read; None for ever.
+
+    Raises:
+        DataError: while reading: an endless stream has no rows at all.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        seed: int = 42,
+        lane: int = 0,
+        lanes: int = 1,
+        pool: int = 4096,
+        shuffle: bool = True,
+        epochs: int | None = None,
+    ) -> None:
+        self.source, self.seed, self.lane, self.lanes = source, seed, lane, lanes
+        self.pool, self.shuffle, self.epochs = pool, shuffle, epochs
+        # Where the pool starts: the number of its block in this epoch's order, the place there, the row there.
+        self._start, self._taken = {"epoch": 0, "block": 0, "place": 0, "row": 0}, 0
+        self._rows: list[Record] = []
+        self._ahead: Iterator[tuple[dict[str, int], Record]] | None = None
+        self._next: tuple[dict[str, int], Record] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """How often the source has been read to its end."""
+        return self._start["epoch"]
+
+    def next(self) -> Record | None:
+        """The next row, or None after the last epoch."""
+        while self._taken >= len(self._rows):
+            if self.epochs is not None and self.epoch >= self.epochs:
+                return None
+            if self._rows or self._ahead is not None:
+                self._move_on()
+            else:
+                self._fill()
+        self._taken += 1
+        return self._rows[self._taken - 1]
+
+    def state(self) -> dict[str, int]:
+        """Where the next row is, as plain data."""
+        return {**self._start, "taken": self._taken}
+
+    def load(self, state: dict[str, int]) -> None:
+        """Go on from a state; the rows of its pool are read again.
+
+        Raises:
+            DataError: there are fewer rows than there were.
+        """
+        self._start = {key: state[key] for key in ("epoch", "block", "place", "row")}
+        self._rows, self._ahead, self._next, self._taken = [], None, None, 0
+        if state["taken"]:
+            self._fill()
+            if len(self._rows) < state["taken"]:
+                raise DataError(
+                    f"source {self.source.name!r} has fewer rows than when the state was saved",
+                    got=f"{len(self._rows)} rows in a pool of which {state['taken']} were used",
+                    fix="go on with the same data, or start anew",
+                )
+            self._taken = state["taken"]
+
+    def _move_on(self) -> None:
+        """To the next pool, or to the next epoch."""
+        self._rows, self._taken = [], 0
+        if self._next is not None:
+            self._start = self._next[0]
+            self._fill()
+            return
+        self._start, self._ahead = {"epoch": self.epoch + 1, "block": 0, "place": 0, "row": 0}, None
+
+    def _fill(self) -> None:
+        """Read a pool and look at the row behind it, where the next one starts."""
+        if self._ahead is None:
+            self._ahead = self._in_order()
+            self._next = next(self._ahead, None)
+            if self._next is None and self.epochs is None:
+                raise DataError(
+                    f"source {self.source.name!r} has no rows for lane {self.lane} of {self.lanes}",
+                    got=f"{self.source.blocks()} blocks",
+                    fix="check its files, lower data.lanes, or set its epochs",
+                )
+        held = 0
+        if self._next is not None:
+            self._start = self._next[0]
+        while self._next is not None and len(self._rows) < self.pool and held < POOL_BYTES:
+            self._rows.append(self._next[1])
+            held += _held(self._next[1].content)
+            self._next = next(self._ahead, None)
+        if self.shuffle:
+            where = " ".join(str(self._start[key]) for key in ("epoch", "block", "place"))
+            Random(f"{self.seed} {self.source.name} {self.lane} {where}").shuffle(self._rows)
+
+    def _in_order(self) -> Iterator[tuple[dict[str, int], Record]]:
+        """The lane's rows of this epoch from the pool's start on, each with its address."""
+        start = dict(self._start)
+        order = list(range(self.source.blocks()))
+        if self.shuffle:
+            Random(f"{self.seed} {self.source.name} {start['epoch']}").shuffle(order)
+        by_block = len(order) >= self.lanes
+        if by_block:
+            order = order[self.lane :: self.lanes]
+        for block in range(start["block"], len(order)):
+            first, place = (start["row"], start["place"]) if block == start["block"] else (0, 0)
+            for row, record in enumerate(self.source.read(order[block], place), start=first):
+                if by_block or row % self.lanes == self.lane:
+                    yield {"epoch": start["epoch"], "block": block, "place": record.place, "row": row}, record
+
+
+class Mixture:
+    """Rows of several streams by weight: always the one that lags most behind its share.
+
+    Shares are exact at any moment, and nothing has to be drawn. A stream that ends leaves its share to the others.
+
+    Args:
+        streams: one per source.
+        weights: share of each; 0 never reads it.
+
+    Raises:
+        ConfigError: no streams, a negative weight, or none above zero.
+    """
+
+    def __init__(self, streams: Sequence[Stream], weights: Sequence[float]) -> None:
+        if len(streams) != len(weights) or min(weights, default=0.0) < 0 or not sum(weights) > 0:
+            raise ConfigError(
+                "a mixture needs sources whose weights are not negative and not all zero",
+                got=f"{len(streams)} sources, weights {list(weights)}",
+                fix="give every source a weight",
+            )
+        self.streams, self.weights = list(streams), list(weights)
+        self._taken = [0] * len(streams)
+        self._ended = [weight == 0 for weight in weights]
+
+    def next(self) -> tuple[Stream, Record] | None:
+        """The next row and the stream it comes from, or None when all have ended."""
+        while not all(self._ended):
+            total = sum(weight for weight, ended in zip(self.weights, self._ended, strict=True) if not ended)
+            due = (sum(self._taken) + 1) / total
+            alive = [number for number, ended in enumerate(self._ended) if not ended]
+            chosen = max(alive, key=lambda number: (self.weights[number] * due - self._taken[number], -number))
+            record = self.streams[chosen].next()
+            if record is not None:
+                self._taken[chosen] += 1
+                return self.streams[chosen], record
+            self._ended[chosen] = True
+            self._taken = [0] * len(self.streams)
+        return None
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "taken": list(self._taken),
+            "ended": list(self._ended),
+            "streams": {stream.source.name: stream.state() for stream in self.streams},
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            DataError: it is of other sources.
+        """
+        names = [stream.source.name for stream in self.streams]
+        if sorted(names) != sorted(state["streams"]):
+            raise DataError(
+                "the state is of another mixture",
+                got=f"{sorted(state['streams'])} there, {sorted(names)} here",
+                fix="go on with the same sources, or start anew",
+            )
+        self._taken, self._ended = list(state["taken"]), list(state["ended"])
+        for stream in self.streams:
+            stream.load(state["streams"][stream.source.name])
+
+
+def read_again(source: Source, addresses: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Record]:
+    """Rows by their (block, place), each block read once.
+
+    Raises:
+        DataError: a row is no longer there.
+    """
+    found: dict[tuple[int, int], Record] = {}
+    for block in sorted({block for block, _ in addresses}):
+        wanted = {place for number, place in addresses if number == block}
+        for record in source.read(block, min(wanted)):
+            if record.place in wanted:
+                found[block, record.place] = record
+                wanted.remove(record.place)
+            if not wanted:
+                break
+        if wanted:
+            raise DataError(
+                f"source {source.name!r} no longer has a row that was waiting when the state was saved",
+                got=f"block {block}, place {min(wanted)}",
+                fix="go on with the same data, or start anew",
+            )
+    return found
+
+
+def _held(content: Any) -> int:
+    """Bytes of the pictures inside a row."""
+    if isinstance(content, bytes):
+        return len(content)
+    if isinstance(content, RowError | str) or content is None:
+        return 0
+    if isinstance(content, dict):
+        return sum(_held(value) for value in content.values() if isinstance(value, bytes | dict | list))
+    if isinstance(content, list):
+        return sum(_held(value) for value in content if isinstance(value, bytes | dict | list))
+    return 0

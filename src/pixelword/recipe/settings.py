@@ -1,0 +1,171 @@
+"""Every key of a recipe, with its meaning and default. No torch.
+
+A recipe is one stage of training: what it starts from, what learns, on which data, how packed, at which rate.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from pixelword.config import Settings
+from pixelword.errors import ConfigError
+
+
+class ModelSettings(Settings):
+    """What the stage starts from: a checkpoint, or a preset on top of a language model."""
+
+    preset: Literal["neo-2b", "neo-9b", "neo-tiny"] | None = Field(
+        default=None, description="shape of a model that is built from a language model"
+    )
+    language_model: str | None = Field(
+        default=None, description="folder or hub name of the language model under the preset; null draws all weights"
+    )
+    checkpoint: str | None = Field(default=None, description="folder or hub name of a NEO model to continue")
+    dtype: Literal["bfloat16", "float32"] = Field(default="bfloat16", description="of the weights while training")
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if (self.preset is None) == (self.checkpoint is None):
+            raise ConfigError(
+                "a stage starts from a preset or from a checkpoint",
+                got=f"preset {self.preset!r}, checkpoint {self.checkpoint!r}",
+                fix="set model.preset, or set model.checkpoint, and leave the other null",
+            )
+        return self
+
+
+class ImageSettings(Settings):
+    """Preprocessing of pictures while training."""
+
+    min_pixels: int = Field(default=65_536, gt=0, description="smallest area in pixels")
+    max_pixels: int = Field(default=4_194_304, gt=0, description="largest area in pixels")
+    share_pixels: bool = Field(default=True, description="several pictures of a sample share twice the area of one")
+    apply_exif: bool = Field(default=False, description="turn pictures as their EXIF orientation says")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.min_pixels > self.max_pixels:
+            raise ConfigError(
+                "min_pixels is larger than max_pixels",
+                got=f"{self.min_pixels} > {self.max_pixels}",
+                fix="raise images.max_pixels or lower images.min_pixels",
+            )
+        return self
+
+
+class VideoSettings(Settings):
+    """Which frames of a film are read."""
+
+    frames_per_second: float = Field(default=1.0, gt=0, description="frames per second of film")
+    max_frames: int = Field(default=16, gt=0, description="most frames of one film")
+
+
+class SourceSettings(Settings):
+    """One dataset of a mixture."""
+
+    name: str = Field(min_length=1, description="how logs and errors call it")
+    kind: Literal["json", "parquet", "webdataset", "huggingface"] = Field(description="format of the rows")
+    path: str = Field(min_length=1, description="file, folder, pattern with * or (huggingface) a name on the hub")
+    root: Path | None = Field(default=None, description="folder that the rows' pictures lie in")
+    split: str = Field(default="train", description="of a Hugging Face dataset")
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="share of the samples")
+    epochs: int | None = Field(default=None, gt=0, description="times it is read; null reads it for ever")
+
+
+class DataSettings(Settings):
+    """The mixture and how it is read."""
+
+    sources: tuple[SourceSettings, ...] = Field(default=(), description="datasets of the mixture")
+    seed: int = Field(default=42, description="of the order of rows")
+    lanes: int = Field(default=8, gt=0, description="independent packers; the number of ranks must divide it")
+    pool: int = Field(default=4096, gt=0, description="rows of a source that are shuffled together")
+    shuffle: bool = Field(default=True, description="false reads rows in the order of the files")
+    bad_rows: Literal["skip", "fail"] = Field(default="skip", description="what happens to a row that cannot be used")
+    threads: int = Field(default=2, ge=0, description="threads that decode pictures; 0 decodes in the main thread")
+
+    @model_validator(mode="after")
+    def _a_mixture(self) -> Self:
+        names = [source.name for source in self.sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError("two sources have one name", got=twice[0], fix="give every source its own name")
+        if self.sources and not any(source.weight for source in self.sources):
+            raise ConfigError(
+                "the weights of the mixture are all zero", got=", ".join(names), fix="give one of them a weight"
+            )
+        return self
+
+
+class PackingSettings(Settings):
+    """Rows of samples."""
+
+    budget: int = Field(default=8192, gt=0, description="tokens of a row")
+    max_sample: int = Field(default=8192, gt=0, description="tokens of a sample; a longer one is a bad row")
+    look_ahead: int = Field(default=256, gt=0, description="samples that wait for a row")
+    weighting: Literal["token", "sample", "square"] = Field(default="square", description="weight of a sample's tokens")
+
+    @model_validator(mode="after")
+    def _samples_fit(self) -> Self:
+        if self.max_sample > self.budget:
+            raise ConfigError(
+                "a sample may be longer than a row",
+                got=f"max_sample {self.max_sample} > budget {self.budget}",
+                fix="raise packing.budget or lower packing.max_sample",
+            )
+        return self
+
+
+class OptimizerSettings(Settings):
+    """Optimiser and schedule."""
+
+    name: Literal["adamw", "muon"] = Field(default="adamw", description="muon uses AdamW for all but matrices")
+    rate: float = Field(gt=0, description="peak learning rate")
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="decay of AdamW's two averages")
+    eps: float = Field(default=1e-8, gt=0, description="added to AdamW's denominator")
+    weight_decay: float = Field(default=0.01, ge=0, description="not applied to norms and biases")
+    clip: float | None = Field(default=1.0, gt=0, description="largest norm of the gradient; null does not clip")
+    schedule: Literal["cosine", "constant"] = Field(default="cosine", description="after the warm-up")
+    warmup_steps: int = Field(default=0, ge=0, description="steps in which the rate rises from zero")
+    min_rate_share: float = Field(default=0.0, ge=0, le=1, description="end of the cosine, as a share of the peak")
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters in place of full training."""
+
+    rank: int = Field(gt=0, description="rank of the adapters")
+    alpha: float = Field(gt=0, description="scale of the adapters, divided by the rank")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout in front of the adapters")
+    targets: tuple[str, ...] = Field(description="patterns of the linear layers that get one; each must match some")
+
+
+class Recipe(Settings):
+    """One stage of training."""
+
+    name: str = Field(min_length=1, description="name of the stage")
+    model: ModelSettings
+    learns: tuple[str, ...] = Field(
+        default=(".*",), min_length=1, description="patterns of the parameters that train; each must match some"
+    )
+    lora: LoraSettings | None = Field(default=None, description="adapters; `learns` then names what trains beside them")
+    images: ImageSettings = ImageSettings()
+    video: VideoSettings = VideoSettings()
+    data: DataSettings = DataSettings()
+    packing: PackingSettings = PackingSettings()
+    optimizer: OptimizerSettings
+    steps: int = Field(gt=0, description="optimiser steps")
+    rows_per_step: int = Field(gt=0, description="packed rows of a step, over all ranks and micro-batches")
+    rows_per_batch: int = Field(default=1, gt=0, description="packed rows of a micro-batch on one rank")
+    checkpointing: bool = Field(default=True, description="recompute activations instead of keeping them")
+    seed: int = Field(default=42, description="of new weights and dropout")
+
+    @model_validator(mode="after")
+    def _whole_micro_batches(self) -> Self:
+        if self.rows_per_step % self.rows_per_batch:
+            raise ConfigError(
+                "a step is no whole number of micro-batches",
+                got=f"rows_per_step {self.rows_per_step}, rows_per_batch {self.rows_per_batch}",
+                fix="make rows_per_step a multiple of rows_per_batch",
+            )
+        return self
