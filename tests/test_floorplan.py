@@ -29,11 +29,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jigsaw": LOWER,
     "model": {"errors"},
     "convert": {"errors", "model"},
+    "explain": {"errors", "model", "report"},
     "recipe": LOWER,
     "data": LOWER | {"recipe", "model"},
     "train": LOWER | {"recipe", "data", "model", "convert"},
     "demo": LOWER | {"world", "model", "convert", "recipe", "data", "train", "report"},
-    "cli": LOWER | {"world", "model", "convert", "recipe", "data", "train", "report", "demo", "jigsaw"},
+    "cli": LOWER | {"world", "model", "convert", "recipe", "data", "train", "report", "explain", "demo", "jigsaw"},
 }
 # What the front door may import at import time, so that --help answers at once.
 CLI_AT_ONCE = {"errors", "pixelword", "cli"}

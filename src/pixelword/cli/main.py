@@ -19,6 +19,7 @@ from pixelword import __version__
 from pixelword.cli.chat import chat
 from pixelword.cli.convert import convert
 from pixelword.cli.demo import demo
+from pixelword.cli.explain import explain
 from pixelword.errors import PixelWordError
 
 USER_ERROR = 2
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "chat": chat,
     "convert": convert,
     "demo": demo,
+    "explain": explain,
 }
 
 
