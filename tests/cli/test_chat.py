@@ -227,6 +227,15 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
+def test_an_interrupt_of_the_only_answer_ends_the_command(folder, monkeypatch):
+    monkeypatch.setattr(NeoForConditionalGeneration, "generate", interrupt_any)
+    assert leave("chat", folder, "--question", "hello") == 130
+
+
+def interrupt_any(*_, **__):
+    raise KeyboardInterrupt
+
+
 def test_control_c_at_the_prompt_does_not_leave(folder, monkeypatch):
     lines = iter([KeyboardInterrupt, "hello", EOFError])
 

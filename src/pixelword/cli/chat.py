@@ -60,7 +60,8 @@ def chat(
     manner = Manner(max_new_tokens, temperature, top_p, system)
     conversation = Conversation(network, processor, manner)
     if question:
-        answer(conversation, question, image or [])
+        if answer(conversation, question, image or []) == "interrupt":
+            raise typer.Exit(130)
         return
     converse(conversation, image or [])
 
@@ -99,8 +100,8 @@ def converse(conversation: Conversation, images: list[Path]) -> None:
                 typer.echo(f"{error}", err=True)
 
 
-def answer(conversation: Conversation, question: str, images: list[Path]) -> None:
-    """Print one answer while it is written, and a note where it did not end by itself."""
+def answer(conversation: Conversation, question: str, images: list[Path]) -> str:
+    """Print one answer while it is written, and a note where it did not end by itself; return how it ended."""
     pictures = [str(path) for path in images]
     reply = conversation.ask(question, pictures, lambda text: typer.echo(harmless(text), nl=False))
     typer.echo()
@@ -108,6 +109,7 @@ def answer(conversation: Conversation, question: str, images: list[Path]) -> Non
         typer.echo("(stopped)", err=True)
     elif reply.end == "length":
         typer.echo("(cut off: --max-new-tokens or the context is reached)", err=True)
+    return reply.end
 
 
 def harmless(text: str) -> str:

@@ -34,7 +34,7 @@ def neo_tokenizer(source: str | Path) -> Any:
     return tokenizer
 
 
-def token_settings(tokenizer: Any) -> dict[str, int]:
+def token_settings(tokenizer: Any) -> dict[str, Any]:
     """Keys of the configuration that follow from a tokenizer; for `neo_from_qwen3`'s overrides."""
     ids = TokenIds.of(tokenizer)
     return {
