@@ -44,9 +44,9 @@ def the_plan(first_stage: tuple[str, ...], *, fast: bool) -> Plan:
         return max(number // 10, 10) if fast else number
 
     words = Stage(name="words", learns=EVERYTHING, steps=steps(400), length=120, schedule="cosine")
-    see = Stage(name="see", learns=first_stage, steps=steps(250), length=168)
-    join = Stage(name="join", learns=EVERYTHING, steps=steps(350), length=168)
-    answer = Stage(name="answer", learns=EVERYTHING, steps=steps(600), length=168, schedule="cosine")
+    see = Stage(name="see", learns=first_stage, steps=steps(220), length=168)
+    join = Stage(name="join", learns=EVERYTHING, steps=steps(280), length=168)
+    answer = Stage(name="answer", learns=EVERYTHING, steps=steps(500), length=168, schedule="cosine")
     plan = Plan(
         words=Lesson(stage=words, captions=1, questions=8),
         see=Lesson(stage=see, captions=4, questions=0),

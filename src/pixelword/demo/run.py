@@ -235,7 +235,7 @@ def compile_layers(model: PreTrainedModel, machine: Machine) -> None:
     if machine.compiled:
         decoder = model.model if isinstance(model, Qwen3ForCausalLM) else model.model.language_model
         for layer in decoder.layers:
-            layer.compile()
+            layer.compile(dynamic=False)
 
 
 def begin(out: Path, plan: Plan, machine: Machine, fast: bool, seed: int) -> None:

@@ -130,7 +130,7 @@ def arguments(stage: Stage, folder: Path, machine: Machine, seed: int) -> Traini
         max_grad_norm=0.0,
         bf16=machine.bfloat16,
         use_cpu=True,
-        logging_steps=10,
+        logging_steps=1,
         save_steps=stage.save_every,
         save_strategy="steps",
         seed=seed,
