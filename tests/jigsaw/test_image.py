@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -218,7 +217,7 @@ def test_the_ledger_counts_names_and_can_stop(tmp_path):
     samples = [
         ImageSample("good", busy(0)),
         ImageSample("blank", plain()),
-        ImageSample("gone", Path(tmp_path / "x.png")),
+        ImageSample("gone", tmp_path / "x.png"),
     ]
     ledger = Ledger()
     assert [puzzle.key.sample for puzzle in puzzles(samples, TASK, seed=0, ledger=ledger)] == ["good"]

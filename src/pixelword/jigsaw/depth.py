@@ -65,7 +65,7 @@ class DepthJigsaw(PuzzleSettings):
     def puzzle(
         self, sample: DepthSample, *, seed: int, epoch: int = 0, verdicts: Verdicts | None = None
     ) -> Puzzle | Refusal:
-        """One puzzle, or why there is none. No verdict is kept: another epoch draws other points as well as another order."""
+        """One puzzle, or why there is none. No verdict is kept: another epoch draws other points, too."""
         # A depth map knows nothing of EXIF, so the picture stays as it is stored.
         picture = read_picture(sample.image, sample.id, max_pixels=self.max_pixels, upright=False)
         if isinstance(picture, Refusal):

@@ -48,7 +48,9 @@ def read_exr(data: bytes, channel: str | None = None) -> NDArray[np.float32]:
     try:
         header = read_header(data)
         return read_lines(data, header, pick(header, channel))
-    except (struct.error, zlib.error, UnicodeDecodeError, LookupError) as error:
+    except ExrProblem:
+        raise
+    except (struct.error, zlib.error, ValueError, LookupError) as error:
         raise ExrProblem(f"damaged: {error}") from error
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from PIL.Image import Image
 
@@ -18,6 +18,8 @@ from pixelword.jigsaw.refusals import Refusal
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
+
+T = TypeVar("T")
 
 UNEVEN = 1.5
 """A gap between frames this many times the usual one, or its inverse, is uneven."""
@@ -187,12 +189,12 @@ def open_film(path: Path, sample: str) -> Decodable | Refusal:
     return Decodable(path, tuple(times), tuple(sorted(keys)), rate, len(times) / rate)
 
 
-def read_frames(film: Film, wanted: Sequence[int], sample: str) -> list[Image] | Refusal:
-    """The wanted frames, or why they cannot be had."""
+def read_frames(film: Film, wanted: Sequence[int], sample: str, each: Callable[[Image], T]) -> list[T] | Refusal:
+    """What `each` makes of the wanted frames, or why they cannot be had. One whole frame is held at a time."""
     failures: tuple[type[Exception], ...] = (OSError, ValueError)
     if isinstance(film, Decodable):
         failures = (*failures, video_library().error.FFmpegError)
     try:
-        return list(film.read(wanted))
+        return [each(frame) for frame in film.read(wanted)]
     except failures as error:
         return Refusal(sample, "unreadable", " ".join(str(error).split())[:200])

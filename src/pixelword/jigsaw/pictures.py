@@ -34,7 +34,7 @@ UPRIGHT = {
 """EXIF orientation -> the turn that undoes it."""
 
 SUFFIXES = frozenset(
-    [
+    {
         ".jpg",
         ".jpeg",
         ".jpe",
@@ -49,7 +49,7 @@ SUFFIXES = frozenset(
         ".pgm",
         ".avif",
         ".mpo",
-    ]
+    }
 )
 
 

@@ -49,7 +49,10 @@ class Motion:
 
 def rigid(pose: object) -> Matrix | None:
     """The pose as a matrix, or None where it is none."""
-    matrix = np.asarray(pose, dtype=np.float64)
+    try:
+        matrix = np.asarray(pose, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
         return None
     turn = matrix[:3, :3]

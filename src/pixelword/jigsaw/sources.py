@@ -16,7 +16,7 @@ from pixelword.jigsaw.refusals import Refusal
 from pixelword.jigsaw.video import VideoSample
 
 FILM_SUFFIXES = frozenset(
-    [".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv"]
+    {".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv"}
 )
 DEPTH_SUFFIXES = frozenset({".png", ".npy", ".exr"})
 

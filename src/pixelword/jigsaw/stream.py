@@ -8,6 +8,7 @@ from typing import TypeVar
 from pixelword.errors import ConfigError
 from pixelword.jigsaw.puzzle import Puzzle, Task
 from pixelword.jigsaw.refusals import Ledger, Refusal
+from pixelword.jigsaw.verdicts import Verdicts
 
 T = TypeVar("T")
 
@@ -19,6 +20,7 @@ def puzzles(
     seed: int,
     epoch: int = 0,
     ledger: Ledger | None = None,
+    verdicts: Verdicts | None = None,
     shard: int = 0,
     shards: int = 1,
 ) -> Iterator[Puzzle]:
@@ -27,6 +29,7 @@ def puzzles(
     Args:
         samples: what a source gives; refusals among them are counted like those of the task.
         ledger: counts; its policy decides whether a bad sample is skipped or stops everything.
+        verdicts: screenings of earlier epochs, read and added to where they do not hang on the epoch.
         shard, shards: take every `shards`-th sample from number `shard` on.
 
     Raises:
@@ -41,7 +44,7 @@ def puzzles(
     for number, sample in enumerate(samples):
         if number % shards != shard:
             continue
-        made = sample if isinstance(sample, Refusal) else task.puzzle(sample, seed=seed, epoch=epoch)
+        made = sample if isinstance(sample, Refusal) else task.puzzle(sample, seed=seed, epoch=epoch, verdicts=verdicts)
         if isinstance(made, Refusal):
             counted.refuse(made)
         else:

@@ -77,7 +77,7 @@ class VideoJigsaw(PuzzleSettings):
         shown = self.shown_frames(film, sample.id)
         if isinstance(shown, Refusal):
             return shown
-        frames = read_frames(film, [number for clip in shown for number in clip], sample.id)
+        frames = read_frames(film, [number for clip in shown for number in clip], sample.id, self.cut_frame)
         if isinstance(frames, Refusal):
             return frames
         elements, looks = self.elements(frames, shown, film.rate)
@@ -115,18 +115,24 @@ class VideoJigsaw(PuzzleSettings):
             return Refusal(sample, "too_few_frames", f"{film.frames} frames for {self.clips} clips")
         return whole
 
-    def elements(self, frames: list[Image], shown: list[list[int]], film_rate: float) -> tuple[list[Clip], Looks]:
+    def elements(
+        self, frames: list[tuple[list[Image], Looks]], shown: list[list[int]], film_rate: float
+    ) -> tuple[list[Clip], Looks]:
         """The K clips in their right order, time outermost, and how each looks [K, S, S, 3]."""
-        clips, looks = [], []
+        clips: list[Clip] = []
+        looks: list[Looks] = []
         place = 0
         for numbers in shown:
             part = frames[place : place + len(numbers)]
             place += len(numbers)
             rate = film_rate * (len(numbers) - 1) / (numbers[-1] - numbers[0])
-            tiles = [self.tiles(frame) for frame in part]
-            clips += [Clip(moving, rate) for moving in zip(*tiles, strict=True)]
-            looks.append(np.mean([thumbnails(frame, self.rows, self.columns) for frame in part], axis=0))
+            clips += [Clip(moving, rate) for moving in zip(*(tiles for tiles, _ in part), strict=True)]
+            looks.append(np.mean([look for _, look in part], axis=0))
         return clips, np.concatenate(looks)
+
+    def cut_frame(self, frame: Image) -> tuple[list[Image], Looks]:
+        """Its tiles, and their thumbnails [R * C, S, S, 3]."""
+        return self.tiles(frame), thumbnails(frame, self.rows, self.columns)
 
     def tiles(self, frame: Image) -> list[Image]:
         """One frame, cut and sized. Sides that do not divide are enlarged to the next multiple first."""
