@@ -71,7 +71,7 @@ class Lane:
 
     def state(self) -> dict[str, Any]:
         waiting = [
-            [length, [sample.source, sample.block, sample.place]] for length, sample in self.packer.state()["waiting"]
+            [sample.source, sample.block, sample.place, sample.checksum] for _, sample in self.packer.state()["waiting"]
         ]
         return {
             "mixture": self.mixture.state(),
@@ -90,19 +90,19 @@ class Lane:
         records: dict[tuple[str, int, int], Record] = {}
         for stream in self.mixture.streams:
             name = stream.source.name
-            addresses = [(block, place) for _, (source, block, place) in state["waiting"] if source == name]
+            addresses = [(block, place) for source, block, place, _ in state["waiting"] if source == name]
             again = read_again(stream.source, addresses)
             records |= {(name, *address): record for address, record in again.items()}
         self.packer = Packer(self.packer.budget, self.packer.look_ahead)
-        for length, (source, block, place) in state["waiting"]:
+        for source, block, place, checksum in state["waiting"]:
             sample = self.encoder.encode(records[source, block, place])
-            if len(sample) != length:
+            if sample.checksum != checksum:
                 raise DataError(
                     f"{sample.name} is not the row that it was when the state was saved",
-                    got=f"{len(sample)} tokens instead of {length}",
+                    got=f"{len(sample)} tokens with checksum {sample.checksum}, not {checksum}",
                     fix="go on with the same data, tokenizer and image settings, or start anew",
                 )
-            self.packer.add(sample, length)
+            self.packer.add(sample, len(sample))
 
 
 class PackedLoader:

@@ -12,6 +12,7 @@ behind its time. Rules of the chat format are those of `pixelword.model.chat_lab
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,11 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    @property
+    def checksum(self) -> int:
+        """Changes when the ids or what is learned of them does."""
+        return zlib.crc32(np.array([self.input_ids, self.labels], np.int64).tobytes())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,196 @@
+"""Claims of the loader: same steps for any number of ranks, exact resume, bad rows left out by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from pixelword.data import PackedBatch, PackedLoader, build_loader, merged
+from pixelword.data.records import RowError
+from pixelword.errors import ConfigError, DataError
+from pixelword.recipe import Recipe
+from tests.model.processors import SMALL, small_processor
+
+PROCESSOR = small_processor()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Thirty rows about pictures and forty of text; some of each are broken."""
+    folder = tmp_path_factory.mktemp("data")
+    for number in range(4):
+        Image.new("RGB", (8 + 8 * number, 16), (60 * number, 90, 30)).save(folder / f"{number}.png")
+    whole = (folder / "0.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) * 6 // 10])
+    rows: list[Any] = [
+        {
+            "id": n,
+            "image": f"{n % 4}.png",
+            "conversations": [{"from": "human", "value": f"{n}?"}, {"from": "gpt", "value": "y" * (n % 7 + 1)}],
+        }
+        for n in range(30)
+    ]
+    rows[3]["image"] = "none.png"
+    rows[8]["image"] = "cut.png"
+    (folder / "pictures.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    texts = [json.dumps({"text": f"text {n} " + "z" * (n % 11)}) for n in range(40)]
+    texts[5] = "{broken"
+    (folder / "texts.jsonl").write_text("\n".join(texts))
+    return folder
+
+
+def recipe(folder: Path, **changes: Any) -> Recipe:
+    every = {"kind": "json", "epochs": 1} | changes.pop("source", {})
+    sources = [
+        {"name": name, "path": str(folder / f"{name}.jsonl"), "weight": weight, **every}
+        for name, weight in (("pictures", 0.7), ("texts", 0.3))
+    ]
+    values: dict[str, Any] = {
+        "name": "test",
+        "model": {"preset": "neo-tiny"},
+        "images": {"min_pixels": SMALL["min_pixels"], "max_pixels": SMALL["max_pixels"]},
+        "data": {"sources": sources, "lanes": 4, "pool": 8, "threads": 0} | changes.pop("data", {}),
+        "packing": {"budget": 160, "max_sample": 160, "look_ahead": 5},
+        "optimizer": {"rate": 1e-3},
+        "steps": 3,
+        "rows_per_step": 4,
+    }
+    return Recipe.model_validate(values | changes)
+
+
+def loader(folder: Path, rank: int = 0, ranks: int = 1, **changes: Any) -> PackedLoader:
+    return build_loader(recipe(folder, **changes), PROCESSOR, rank=rank, ranks=ranks)
+
+
+def names(batches: list[PackedBatch]) -> list[str]:
+    return [name for batch in batches for row in batch.names for name in row]
+
+
+def same(left: list[PackedBatch], right: list[PackedBatch]) -> None:
+    assert [batch.names for batch in left] == [batch.names for batch in right]
+    for one, other in zip(left, right, strict=True):
+        assert one.inputs.keys() == other.inputs.keys()
+        for key in one.inputs:
+            assert torch.equal(one.inputs[key], other.inputs[key])
+
+
+def test_an_epoch_holds_every_good_row_once_and_counts_the_bad_ones(folder, caplog):
+    read = loader(folder)
+    batches = list(read)
+    found = names(batches)
+    assert len(found) == len(set(found)) == 67
+    assert read.bad.counts == {"pictures": {"missing file": 1, "broken image": 1}, "texts": {"invalid JSON": 1}}
+    for name in ("(id 3)", "(id 8)", "texts.jsonl, byte"):
+        assert f"row left out: {'pictures.jsonl' if 'id' in name else ''}" in caplog.text
+        assert name in caplog.text
+    assert all(batch.inputs["input_ids"].shape == (1, 160) for batch in batches)
+    assert all(batch.used > 0.5 for batch in batches[:8])
+
+
+def test_decoding_in_threads_changes_nothing(folder):
+    same(list(loader(folder)), list(loader(folder, data={"threads": 3})))
+
+
+def test_the_rows_of_a_step_are_the_same_on_any_number_of_ranks(folder):
+    endless = {"source": {"epochs": None}}
+    steps = {}
+    for ranks in (1, 2, 4):
+        loaders = [loader(folder, rank, ranks, **endless) for rank in range(ranks)]
+        steps[ranks] = [
+            sorted(name for read in loaders for _ in range(4 // ranks) for name in names([read.next()]))
+            for _ in range(6)
+        ]
+    assert steps[1] == steps[2] == steps[4]
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3, 7])
+def test_a_loader_goes_on_from_its_state_written_as_json(folder, stop):
+    endless = {"source": {"epochs": None}}
+    whole, first, second = (loader(folder, **endless) for _ in range(3))
+    expected = [whole.next() for _ in range(stop + 9)]
+    head = [first.next() for _ in range(stop)]
+    second.load(json.loads(json.dumps(first.state())))
+    same(head + [second.next() for _ in range(9)], expected)
+    assert second.bad.counts == whole.bad.counts
+    assert second.batches == stop + 9
+
+
+def test_states_of_two_ranks_go_on_with_one_or_four(folder):
+    endless = {"source": {"epochs": None}}
+    whole = loader(folder, **endless)
+    before = [loader(folder, rank, 2, **endless) for rank in range(2)]
+    for _ in range(2):
+        names([whole.next() for _ in range(4)] + [read.next() for read in before for _ in range(2)])
+    state = json.loads(json.dumps(merged([read.state() for read in before])))
+    expected = sorted(names([whole.next() for _ in range(4)]))
+    for ranks in (1, 4):
+        after = [loader(folder, rank, ranks, **endless) for rank in range(ranks)]
+        for read in after:
+            read.load(state)
+        assert sorted(names([read.next() for read in after for _ in range(4 // ranks)])) == expected
+        assert sum(read.bad.total for read in after) >= sum(read.bad.total for read in before)
+
+
+def test_states_inside_a_step_do_not_fit_together(folder):
+    reads = [loader(folder, rank, 2) for rank in range(2)]
+    reads[0].next()
+    with pytest.raises(DataError, match="fit together only"):
+        merged([read.state() for read in reads])
+
+
+def test_other_data_or_lanes_on_resume_are_refused(folder, tmp_path):
+    for name in ("pictures", "texts"):
+        (tmp_path / f"{name}.jsonl").write_text((folder / f"{name}.jsonl").read_text())
+    state = loader(tmp_path, source={"root": folder}).state()
+    with (tmp_path / "texts.jsonl").open("a") as file:
+        file.write('\n{"text": "more"}')
+    with pytest.raises(DataError, match="not what it was") as caught:
+        loader(tmp_path, source={"root": folder}).load(state)
+    assert "texts.jsonl" in str(caught.value.got)
+    with pytest.raises(DataError, match="lacks lanes"):
+        loader(folder, data={"lanes": 8}, rows_per_step=8).load(loader(folder).state())
+
+
+@pytest.mark.parametrize(("old", "new"), [(".png", "?png"), ("?", " "), ('"conv', '"vonc')])
+def test_a_waiting_row_that_changed_is_found_even_if_the_file_kept_its_size(folder, tmp_path, old, new):
+    for name in ("pictures", "texts"):
+        (tmp_path / f"{name}.jsonl").write_text((folder / f"{name}.jsonl").read_text())
+    changes = {"source": {"root": folder}, "packing": {"budget": 160, "max_sample": 160, "look_ahead": 20}}
+    read = loader(tmp_path, **changes)
+    read.next()
+    assert len(read.lanes[0].packer) > 5
+    text = (tmp_path / "pictures.jsonl").read_text()
+    (tmp_path / "pictures.jsonl").write_text(text.replace(old, new))
+    with pytest.raises(DataError) as caught:
+        loader(tmp_path, **json.loads(json.dumps(changes, default=str))).load(read.state())
+    assert caught.value.fix
+
+
+def test_a_bad_row_ends_the_run_if_the_recipe_says_so(folder):
+    with pytest.raises(RowError):
+        list(loader(folder, data={"bad_rows": "fail"}))
+
+
+def test_a_source_of_which_no_row_can_be_used_says_so_instead_of_reading_for_ever(folder):
+    with pytest.raises(DataError, match="no row of source 'pictures' can be used") as caught:
+        list(loader(folder, source={"root": folder / "elsewhere", "epochs": None}))
+    assert "missing file" in str(caught.value.got)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "changes", "said"),
+    [
+        (3, {}, "divide the lanes"),
+        (1, {"rows_per_step": 6}, "as many rows from every lane"),
+        (4, {"rows_per_step": 8, "rows_per_batch": 4}, "as many rows from every lane"),
+        (1, {"data": {"sources": []}}, "no data"),
+    ],
+)
+def test_ranks_lanes_and_rows_that_do_not_fit_are_refused(folder, ranks, changes, said):
+    with pytest.raises(ConfigError, match=said):
+        loader(folder, 0, ranks, **changes)
