@@ -20,6 +20,7 @@ from pixelword.cli.chat import chat
 from pixelword.cli.convert import convert
 from pixelword.cli.demo import demo
 from pixelword.cli.explain import explain
+from pixelword.cli.jigsaw import jigsaw
 from pixelword.errors import PixelWordError
 
 USER_ERROR = 2
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "convert": convert,
     "demo": demo,
     "explain": explain,
+    "jigsaw": jigsaw,
 }
 
 

@@ -18,7 +18,7 @@ Picture = Path | bytes | Image
 MAX_PIXELS = 80_000_000
 """A larger picture is more likely an attack or a map than a photograph."""
 
-UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, PIL.Image.DecompressionBombError)
+UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 """What Pillow's decoders raise on damaged files."""
 
 ORIENTATION = 0x0112
@@ -81,6 +81,8 @@ def read_picture(
                 return picture if turn is None else picture.transpose(turn)
     except FileNotFoundError:
         return Refusal(sample, "missing", str(source))
+    except PIL.Image.DecompressionBombError as error:
+        return Refusal(sample, "too_large", str(error)[:200])
     except UNDECODABLE as error:
         return Refusal(sample, "unreadable", " ".join(str(error).split())[:200])
 

@@ -36,9 +36,11 @@ def files(folder: Path, suffixes: frozenset[str]) -> Iterator[tuple[str, Path] |
         raise DataError("this folder is not there", got=folder, fix="give a folder of pictures, films or depth maps")
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or any(part.startswith(".") for part in name.split("/")):
+        if path.is_dir() or any(part.startswith(".") for part in name.split("/")):
             continue
-        yield (name, path) if path.suffix.lower() in suffixes else Refusal(name, "not_media", path.suffix)
+        # A broken link is handed on, and found missing; a pipe would never end.
+        usable = path.suffix.lower() in suffixes and (path.is_file() or path.is_symlink())
+        yield (name, path) if usable else Refusal(name, "not_media", path.suffix)
 
 
 def image_folder(folder: str | Path) -> Iterator[ImageSample | Refusal]:
@@ -189,7 +191,7 @@ def read_rows(
             raise InputError("a row is a mapping", got=type(row).__name__, fix="give rows with named columns")
         else:
             named = row.get(id, row.get(media))
-            yield sample(str(named) if isinstance(named, str | int) else f"row {number}", row)
+            yield sample(str(named) if isinstance(named, str | int) and named != "" else f"row {number}", row)
 
 
 def with_picture(name: str, row: Row, column: str, root: Path, make: Callable[[str, Picture], T]) -> T | Refusal:
