@@ -125,12 +125,13 @@ def test_points_obey_the_papers_rules(epoch):
     depth[:60] = 0
     depth[60:70] = np.nan
     depth[-10:] = 50
-    points = sample_points(depth, 6, Key(0, epoch, "a", "b"), Limits())
+    points = sample_points(depth, 6, Key(0, epoch, "a", "b"), Limits(border=15), (2.0, 1.0))
+    assert all(8 <= row < 232 and 15 <= column < 305 for row, column in points)
     depths = [float(depth[point]) for point in points]
     assert depths == sorted(depths)
     assert all(0.1 <= value <= 10 for value in depths)
     assert all(far - near > 0.2 for near, far in pairwise(depths))
-    assert all(np.hypot(a[0] - b[0], a[1] - b[1]) >= 40 for a, b in combinations(points, 2))
+    assert all(np.hypot(2 * (a[0] - b[0]), a[1] - b[1]) >= 40 for a, b in combinations(points, 2))
 
 
 @pytest.mark.parametrize(
@@ -139,13 +140,13 @@ def test_points_obey_the_papers_rules(epoch):
         (np.full((240, 320), 2.0), "close_depths"),
         (np.zeros((240, 320)), "no_valid_depth"),
         (np.full((240, 320), np.nan), "no_valid_depth"),
-        (np.tile(np.linspace(0.5, 3, 40), (30, 1)), "close_depths"),
+        (np.tile(np.linspace(0.5, 3, 80), (60, 1)), "close_depths"),
         (slope(320, 240), "depth_size"),
     ],
     ids=["flat", "zero", "nan", "tiny", "turned"],
 )
 def test_maps_without_a_puzzle_are_refused(depth, reason):
-    picture = busy(0, 40, 30) if depth.shape == (30, 40) else busy(0, 320, 240)
+    picture = busy(0, 80, 60) if depth.shape == (60, 80) else busy(0, 320, 240)
     result = DepthJigsaw().puzzle(DepthSample("a", picture, depth), seed=0)
     assert isinstance(result, Refusal)
     assert result.reason == reason

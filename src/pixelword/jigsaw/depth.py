@@ -115,4 +115,6 @@ class DepthJigsaw(PuzzleSettings):
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.nearest, self.farthest, self.min_depth_gap, self.min_pixel_gap, self.max_edge)
+        return Limits(
+            self.nearest, self.farthest, self.min_depth_gap, self.min_pixel_gap, self.max_edge, self.marker_radius
+        )

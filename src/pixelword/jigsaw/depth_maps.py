@@ -34,6 +34,7 @@ class Limits:
         depth_gap: metres by which any two differ, more than.
         pixel_gap: pixels of the picture between any two, at least.
         edge: ours: metres of difference to a neighbouring pixel above which a pixel lies on an edge.
+        border: ours: pixels of the picture between a point and its border, so that its disc is whole.
         restarts, tries: ours: attempts at the whole set, and at each point, before the map is given up.
     """
 
@@ -42,6 +43,7 @@ class Limits:
     depth_gap: float = 0.2
     pixel_gap: float = 40.0
     edge: float = 0.1
+    border: float = 0.0
     restarts: int = 24
     tries: int = 64
 
@@ -105,7 +107,10 @@ def sample_points(
         stretch: rows and columns of the picture per row and column of the map.
     """
     H, W = depth.shape
-    places = np.flatnonzero(usable(depth, limits))
+    inside = np.zeros((H, W), dtype=np.bool_)
+    down, across = math.ceil(limits.border / stretch[0]), math.ceil(limits.border / stretch[1])
+    inside[down : max(down, H - down), across : max(across, W - across)] = True
+    places = np.flatnonzero(usable(depth, limits) & inside)
     if len(places) < K:
         return Refusal(key.sample, "no_valid_depth", f"{len(places)} of {H * W} pixels")
     draws = key.below(len(places), "points")
