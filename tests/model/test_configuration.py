@@ -61,12 +61,14 @@ def test_scalars_inside_lists_are_unwrapped(wrap):
     [
         (("template",), {}),
         ((), {"auto_map": {"AutoConfig": "modeling.Evil"}}),
+        ((), {"model_type": "internvl_chat"}),
         (("img_start_token_id", "img_context_token_id"), {}),
     ],
 )
 def test_missing_and_foreign_keys_of_released_files(drop, add):
     config = NeoConfig.from_dict({key: value for key, value in RELEASED.items() if key not in drop} | add)
     assert config.template == "neo1_0" and not hasattr(config, "auto_map")
+    assert config.model_type == config.to_dict()["model_type"] == "neo_chat"
 
 
 def test_both_forms_of_rope_fields_are_read():
@@ -97,6 +99,9 @@ def test_depth_of_the_pre_buffer_is_inferred_for_released_widths():
         (lambda: NeoVisionConfig(downsample_ratio=0.3), "1 over a whole number"),
         (lambda: NeoVisionConfig(patch_position="sinus"), "patch_position"),
         (lambda: NeoConfig(llm_config={"hidden_size": 64}), "must equal llm_config.hidden_size"),
+        (lambda: NeoVisionConfig(patch_size="four"), "vision_config.patch_size has the wrong type"),
+        (lambda: NeoTextConfig(num_hidden_layers=1.5), "llm_config.num_hidden_layers has the wrong type"),
+        (lambda: neo_tiny(img_start_token_id="<img>"), "img_start_token_id has the wrong type"),
         (lambda: neo_tiny(hiden_size=4), "did you mean 'hidden_size'"),
     ],
 )

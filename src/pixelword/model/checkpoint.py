@@ -90,7 +90,7 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / INDEX_FILE).is_file():
         try:
             shards = set(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{INDEX_FILE} is not a shard index", got=error, fix="download or save the checkpoint again"
             ) from error

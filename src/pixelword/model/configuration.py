@@ -9,11 +9,10 @@ training code only), `rope_scheme`, `rope_extra`, `video_diagonal`, `attention_p
 `image_end_token_id`; each has the released behaviour as its default, so that a released file needs none of them.
 """
 
-from __future__ import annotations
-
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from huggingface_hub.dataclasses import strict
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
 from pixelword.errors import ConfigError, nearest
@@ -46,13 +45,33 @@ def without_noise(output: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in output.items() if key not in NOISE}
 
 
+@lru_cache
+def field_types(kind: type) -> dict[str, TypeAdapter[Any]]:
+    own = {name: hint for name, hint in kind.__annotations__.items() if not name.endswith("_config")}
+    return {name: TypeAdapter(hint, config=ConfigDict(strict=True)) for name, hint in own.items()}
+
+
+def check_types(config: PreTrainedConfig) -> None:
+    """Raise ConfigError for a value of another type than its field, e.g. a number written as a string."""
+    kind: type = type(config)
+    for name, expected in field_types(kind).items():
+        try:
+            expected.validate_python(getattr(config, name))
+        except ValidationError as error:
+            section = f"{config.base_config_key}." if config.base_config_key else ""
+            raise ConfigError(
+                f"{section}{name} has the wrong type: {error.errors()[0]['msg'].lower()}",
+                got=repr(getattr(config, name)),
+                fix="write it as in a released config.json",
+            ) from error
+
+
 def one_of(name: str, value: str, allowed: Any) -> None:
     names = get_args(allowed)
     if value not in names:
         raise ConfigError(f"{name} must be one of {', '.join(names)}", got=repr(value), fix=nearest(str(value), names))
 
 
-@strict
 class NeoVisionConfig(PreTrainedConfig):
     """The patch embedding: two strided convolutions with a 2-D position in between.
 
@@ -84,6 +103,7 @@ class NeoVisionConfig(PreTrainedConfig):
         self.llm_hidden_size = unwrap(self.llm_hidden_size)
         self.downsample_ratio = unwrap(self.downsample_ratio)
         super().__post_init__(**kwargs)
+        check_types(self)
         one_of("vision_config.patch_position", self.patch_position, PatchPosition)
         if self.hidden_size % 4:
             raise ConfigError(
@@ -115,7 +135,6 @@ class NeoVisionConfig(PreTrainedConfig):
         return self.patch_size * self.merge_size
 
 
-@strict
 class NeoTextConfig(PreTrainedConfig):
     """The decoder: Qwen3 blocks with extra query and key channels for height and width.
 
@@ -194,6 +213,7 @@ class NeoTextConfig(PreTrainedConfig):
             )
 
     def _check(self) -> None:
+        check_types(self)
         if self.num_key_value_heads < 1 or self.num_attention_heads % self.num_key_value_heads:
             raise ConfigError(
                 "llm_config.num_key_value_heads must divide num_attention_heads",
@@ -221,7 +241,6 @@ class NeoTextConfig(PreTrainedConfig):
         one_of("llm_config.attention_pattern", self.attention_pattern, AttentionPattern)
 
 
-@strict
 class NeoConfig(PreTrainedConfig):
     """Everything that decides a NEO model.
 
@@ -266,11 +285,13 @@ class NeoConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         kwargs.pop("auto_map", None)  # points at remote code, which is never run
+        kwargs.pop("model_type", None)  # one released file says internvl_chat; the key renamings go by ours
         self.downsample_ratio = unwrap(self.downsample_ratio)
         for name, value in {"llm_config": self.llm_config, "vision_config": self.vision_config}.items():
             if isinstance(value, dict):
                 setattr(self, name, {k: v for k, v in value.items() if k not in ("architectures", "model_type")})
         super().__post_init__(**kwargs)
+        check_types(self)
         text, vision = self.llm_config, self.vision_config
         if vision.llm_hidden_size != text.hidden_size:
             raise ConfigError(
