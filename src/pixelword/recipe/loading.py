@@ -32,7 +32,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def resolved(recipe: Recipe) -> str:
     """The whole recipe as YAML, defaults included; it loads to the same recipe."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
 def fingerprint(recipe: Recipe) -> str:

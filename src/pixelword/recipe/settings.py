@@ -146,7 +146,7 @@ class Recipe(Settings):
     name: str = Field(min_length=1, description="name of the stage")
     model: ModelSettings
     learns: tuple[str, ...] = Field(
-        default=(".*",), min_length=1, description="patterns of the parameters that train; each must match some"
+        default=(".*",), description="patterns of the parameters that train; each must match some"
     )
     lora: LoraSettings | None = Field(default=None, description="adapters; `learns` then names what trains beside them")
     images: ImageSettings = ImageSettings()
@@ -159,6 +159,24 @@ class Recipe(Settings):
     rows_per_batch: int = Field(default=1, gt=0, description="packed rows of a micro-batch on one rank")
     checkpointing: bool = Field(default=True, description="recompute activations instead of keeping them")
     seed: int = Field(default=42, description="of new weights and dropout")
+
+    @model_validator(mode="after")
+    def _something_learns(self) -> Self:
+        if not self.learns and self.lora is None:
+            raise ConfigError(
+                "a stage must train something", got="learns []", fix='write learns: [".*"] for everything'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _warms_up(self) -> Self:
+        if self.optimizer.warmup_steps >= self.steps:
+            raise ConfigError(
+                "the warm-up is as long as the stage",
+                got=f"warmup_steps {self.optimizer.warmup_steps}, steps {self.steps}",
+                fix="lower optimizer.warmup_steps or raise steps",
+            )
+        return self
 
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> Self:
