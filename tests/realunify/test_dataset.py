@@ -166,7 +166,7 @@ def test_pictures_are_turned_flattened_and_kept_at_their_size(tmp_path):
 def test_an_unreadable_picture_is_one_clear_error(tmp_path, content):
     if content is not None:
         (tmp_path / "x.png").write_bytes(content)
-    with pytest.raises(ImageError, match="x[.]png"):
+    with pytest.raises(ImageError, match=r"x[.]png"):
         open_picture(tmp_path / "x.png")
 
 
