@@ -144,6 +144,34 @@ def test_the_loss_of_a_step_is_the_weighted_mean_written_out(model, weighting):
         assert total == pytest.approx(above / below, rel=1e-6)
 
 
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_the_loss_of_a_step_is_the_same_however_its_rows_are_dealt_out(model, weighting):
+    """One rank with four micro-batches, two with two, four with one; ranks average, micro-batches add."""
+    rows = [[sample(["a" * n, (1, n + 1)], "xyz" * (n + 1), n), sample([], "q" * (2 + n))] for n in range(4)]
+    losses = []
+    for ranks in (1, 2, 4):
+        batches = [
+            [collate([row], pad_id=PAD, weighting=weighting) for row in rows[rank::ranks]] for rank in range(ranks)
+        ]
+        step = step_weight(batch.weight for mine in batches for batch in mine)
+        with torch.no_grad():
+            per_rank = [
+                sum(float(model(**batch.inputs).loss) * step_share(batch.weight, step, ranks) for batch in mine)
+                for mine in batches
+            ]
+        losses.append(sum(per_rank) / ranks)
+    assert losses == pytest.approx([losses[0]] * 3, abs=1e-6)
+
+
+def test_the_weight_of_a_step_is_summed_over_the_ranks_that_exist():
+    """A group of one: the sum goes through the collective. Two processes are a test of the trainer."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        assert step_weight([0.5, 2.0]) == 2.5
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def test_ranks_whose_gradients_are_averaged_get_the_same_step():
     assert sum(step_share(weight, 10.0, ranks=4) for weight in (1, 2, 3, 4)) / 4 == pytest.approx(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from pathlib import Path
@@ -78,6 +79,14 @@ def test_messages_and_captions_say_the_same_as_conversations(root):
         {"messages": [{"role": "user", "content": [{"type": "image", "image": "a.png"}, parts[1]]}, answer]},
         {"image": "a.png", "conversations": [{"from": "human", "value": "what?"}, ASK[1]]},
     ]
+    data = base64.b64encode((root / "a.png").read_bytes()).decode()
+    for part in (
+        {"type": "image", "base64": data},
+        {"type": "image", "url": f"data:image/png;base64,{data}"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}},
+        {"type": "image", "path": "a.png", "text": None},
+    ):
+        same.append({"messages": [{"role": "user", "content": [part, parts[1]]}, answer]})
     expected = encode({"image": "a.png", "conversations": ASK}, root)
     for row in same:
         assert (encode(row, root).input_ids, encode(row, root).labels) == (expected.input_ids, expected.labels)
@@ -135,6 +144,19 @@ BAD: list[tuple[str, Any]] = [
     ("outside the data root", {"image": "/etc/passwd", "conversations": ASK}),
     ("outside the data root", {"image": "https://example.org/a.png", "conversations": ASK}),
     ("outside the data root", {"image": "a\0.png", "conversations": ASK}),
+    ("outside the data root", {"messages": [{"role": "user", "content": [{"type": "image", "url": "http://x/a"}]}]}),
+    ("broken image", {"image": "data:image/png;base64,!", "conversations": ASK}),
+    ("broken image", {"image": "data:image/png,abc", "conversations": ASK}),
+    (
+        "counts differ",
+        {
+            "image": "a.png",
+            "messages": [
+                {"role": "user", "content": [{"type": "image", "path": "a.png"}] * 2},
+                {"role": "assistant", "content": "x"},
+            ],
+        },
+    ),
     ("counts differ", many(1, "<image><image>")),
     ("counts differ", many(2, "<image>")),
     ("counts differ", many(2, "no tag")),

@@ -4,6 +4,7 @@ from pixelword.data.batch import PackedBatch, ReadySample, collate
 from pixelword.data.json_rows import JsonRows
 from pixelword.data.loader import Lane, PackedLoader, build_loader, merged
 from pixelword.data.packing import Packer, pack
+from pixelword.data.prefetch import Prefetched
 from pixelword.data.records import BadRows, Record, RowError, Source
 from pixelword.data.samples import Encoder, Sample
 from pixelword.data.shards import TarRows
@@ -23,6 +24,7 @@ __all__ = [
     "PackedLoader",
     "Packer",
     "ParquetRows",
+    "Prefetched",
     "ReadySample",
     "Record",
     "RowError",

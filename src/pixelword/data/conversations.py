@@ -70,16 +70,21 @@ def several(row: Mapping[str, Any], kind: str) -> list[Any]:
     return found
 
 
-def inside(row: Mapping[str, Any]) -> list[Any]:
-    """Pictures that stand in the parts of messages themselves."""
-    parts = [
-        part
-        for message in row.get("messages") or []
-        if isinstance(message, Mapping) and isinstance(message.get("content"), list | tuple)
-        for part in message["content"]
-        if isinstance(part, Mapping) and part.get("type") == "image"
-    ]
-    return [value for part in parts for key in ("image", "path") if (value := part.get(key)) is not None]
+def inside(row: Mapping[str, Any], kind: str) -> list[Any]:
+    """Pictures or films that stand in the parts of messages themselves."""
+    found: list[Any] = []
+    for message in row.get("messages") or []:
+        content = message.get("content") if isinstance(message, Mapping) else None
+        for part in content if isinstance(content, list | tuple) else ():
+            if not isinstance(part, Mapping) or part.get("type") not in (kind, f"{kind}_url"):
+                continue
+            link = part.get(f"{kind}_url")
+            values = [part.get(key) for key in (kind, "path", "url")]
+            values.append(link.get("url") if isinstance(link, Mapping) else link)
+            if isinstance(part.get("base64"), str):
+                values.append(f"data:;base64,{part['base64']}")
+            found += [value for value in values if value is not None][:1]
+    return found
 
 
 def mappings(items: Any, name: str) -> list[dict[str, Any]]:
@@ -140,10 +145,10 @@ def placed(
 def _placed_part(part: Any, written: Callable[[re.Match[str]], str]) -> list[Any]:
     """A part of a message, its picture taken out, or the parts of its film's frames."""
     kind = part.get("type") if isinstance(part, Mapping) else None
-    if kind == "image":
+    if kind in ("image", "image_url"):
         _tag(IMAGE_TAG, written)
         return [{"type": "image"}]
-    if kind != "video":
+    if kind not in ("video", "video_url"):
         return [part]
     pieces = re.split(f"({IMAGE_TAG})", _tag(VIDEO_TAG, written))
     return [{"type": "image"} if piece == IMAGE_TAG else {"type": "text", "text": piece} for piece in pieces if piece]

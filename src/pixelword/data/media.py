@@ -5,6 +5,7 @@ Measuring reads a file's header. Decoding happens once, when a row of training d
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ def locate(value: Any, root: Path | None, name: str) -> Media:
     """What a row says about a picture or film, as a reference.
 
     Args:
-        value: a path below `root`, the bytes of a file, {"bytes": ..., "path": ...}, a Pillow image, or a reference.
+        value: a path below `root`, the bytes of a file, {"bytes": ..., "path": ...}, a data URI in base64, a Pillow
+            image, or a reference.
         root: folder of the data. Links inside it are followed; no row can lead out of it by its path.
         name: how errors call it.
 
@@ -69,6 +71,8 @@ def locate(value: Any, root: Path | None, name: str) -> Media:
             got=repr(value)[:100],
             fix="write its path below the data root",
         )
+    if value.startswith("data:"):
+        return _from_uri(value, name)
     if root is None or "://" in value or "\0" in value:
         raise RowError(
             f"{name} is not inside the data",
@@ -90,6 +94,16 @@ def locate(value: Any, root: Path | None, name: str) -> Media:
             f"{name} does not exist", reason="missing file", got=path, fix="set the source's root, or copy the file"
         )
     return FileSlice(Path(path))
+
+
+def _from_uri(uri: str, name: str) -> bytes:
+    header, _, data = uri.partition(",")
+    try:
+        if not header.endswith(";base64"):
+            raise ValueError("no ';base64,' in it")
+        return base64.b64decode(data, validate=True)
+    except ValueError as error:
+        raise RowError(f"{name} is a broken data URI", reason="broken image", got=error) from error
 
 
 def picture_size(media: Media, reading: ImageReading, name: str) -> tuple[int, int]:

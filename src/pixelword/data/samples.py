@@ -15,6 +15,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Sample:
     def __len__(self) -> int:
         return len(self.input_ids)
 
-    @property
+    @cached_property
     def checksum(self) -> int:
         """Changes when the ids or what is learned of them does."""
         return zlib.crc32(np.array([self.input_ids, self.labels], np.int64).tobytes())
@@ -143,11 +144,11 @@ class Encoder:
         """The row's pictures, then its films."""
         settings = self.processor.image_processor
         reading = ImageReading(settings.apply_exif, settings.animated, settings.max_input_pixels)
-        for place, value in enumerate(several(row, "image") or inside(row)):
+        for place, value in enumerate(several(row, "image") or inside(row, "image")):
             at = f"{name}, image {place}"
             media = locate(value, root, at)
             yield Picture(media, at, picture_size(media, reading, at))
-        for place, value in enumerate(several(row, "video")):
+        for place, value in enumerate(several(row, "video") or inside(row, "video")):
             at = f"{name}, video {place}"
             media = locate(value, root, at)
             if isinstance(media, Image.Image):
