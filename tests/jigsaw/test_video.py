@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pixelword.errors import MissingExtra
@@ -285,3 +286,15 @@ def test_without_the_library_a_sentence_says_what_to_install(film, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingExtra, match="pixelword\\[video\\]"):
         SHORT.puzzle(VideoSample("a", film), seed=0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6), st.floats(0.1, 1))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_film_is_a_puzzle_or_a_refusal(film, damage, share):
+    data = bytearray(film.read_bytes())
+    for place, value in damage:
+        data[int(place * (len(data) - 1))] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.mp4"
+        path.write_bytes(data[: int(share * len(data))])
+        SHORT.puzzle(VideoSample("a", path), seed=0)

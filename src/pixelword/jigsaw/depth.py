@@ -88,7 +88,7 @@ class DepthJigsaw(PuzzleSettings):
             task=self.kind,
             media=(fitted(marked, self.resize, None),),
             order=order,
-            prompt=tuple(depth_prompt(self.pieces, self.rule, self.example, key, self.place)),
+            prompt=depth_prompt(self.pieces, self.rule, self.example, key, self.place),
             rule=self.rule,
             about={"points": points},
         )

@@ -84,7 +84,7 @@ class ImageJigsaw(PuzzleSettings):
             task=self.kind,
             media=shuffled(cut(picture, self.rows, self.columns), order),
             order=order,
-            prompt=tuple(image_prompt(self.rows, self.columns, self.rule, self.example, key)),
+            prompt=image_prompt(self.rows, self.columns, self.rule, self.example, key),
             rule=self.rule,
             about={"size": picture.size, "grid": (self.rows, self.columns)},
         )

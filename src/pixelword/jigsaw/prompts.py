@@ -6,6 +6,7 @@ The demand for the form is written from the same rule that pays for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from pixelword.jigsaw.draws import Key
@@ -78,8 +79,14 @@ def listed(label: str, K: int, kind: Literal["image", "video"]) -> list[Part]:
     return parts
 
 
-def image_prompt(rows: int, columns: int, rule: AnswerRule, example: Example, key: Key) -> list[Part]:
+def image_prompt(rows: int, columns: int, rule: AnswerRule, example: Example, key: Key) -> tuple[Part, ...]:
     """Tiles of one picture, to be named in raster order."""
+    return tile_prompt(rows, columns, example_lines(example, "tile", rows * columns, key), form(rule))
+
+
+@lru_cache(maxsize=64)
+def tile_prompt(rows: int, columns: int, shown_example: str, asked_form: str) -> tuple[Part, ...]:
+    """Kept, because writing it anew for every picture would cost a twentieth of the picture's decoding."""
     grid = f"{rows}*{columns}"
     return joined(
         f"You are given {word(rows * columns)} shuffled image tiles that were created by slicing one image into a "
@@ -89,14 +96,14 @@ def image_prompt(rows: int, columns: int, rule: AnswerRule, example: Example, ke
         "\nTask:\nMentally reassemble the original image, arranging the tiles into the correct "
         f"{grid} layout and provide the tile indices in raster-scan order (left-to-right, top-to-bottom), separated "
         "by commas.\n",
-        example_lines(example, "tile", rows * columns, key),
-        form(rule),
+        shown_example,
+        asked_form,
     )
 
 
 def video_prompt(
     clips: int, rows: int, columns: int, rule: AnswerRule, example: Example, key: Key, kind: Literal["image", "video"]
-) -> list[Part]:
+) -> tuple[Part, ...]:
     """Clips of one film, to be named in time; with a grid, each moment in raster order."""
     tiles = rows * columns
     K = clips * tiles
@@ -128,7 +135,7 @@ def video_prompt(
     )
 
 
-def depth_prompt(K: int, rule: AnswerRule, example: Example, key: Key, place: str) -> list[Part]:
+def depth_prompt(K: int, rule: AnswerRule, example: Example, key: Key, place: str) -> tuple[Part, ...]:
     """Numbered points of one picture, to be named from near to far. `separated by commas` is ours: the reward needs it.
 
     Args:
@@ -148,7 +155,7 @@ def depth_prompt(K: int, rule: AnswerRule, example: Example, key: Key, place: st
     )
 
 
-def motion_prompt(sentences: list[str], rule: AnswerRule, example: Example, key: Key) -> list[Part]:
+def motion_prompt(sentences: list[str], rule: AnswerRule, example: Example, key: Key) -> tuple[Part, ...]:
     """One anchor view, shuffled views, and for each a motion. The paper has this task and prints no prompt; ours."""
     K = len(sentences)
     moves = "".join(f"Motion {number + 1}: {sentence}\n" for number, sentence in enumerate(sentences))
@@ -167,7 +174,7 @@ def motion_prompt(sentences: list[str], rule: AnswerRule, example: Example, key:
     )
 
 
-def pose_prompt(K: int, rule: AnswerRule, example: Example, key: Key) -> list[Part]:
+def pose_prompt(K: int, rule: AnswerRule, example: Example, key: Key) -> tuple[Part, ...]:
     """A bird's-eye view with numbered cameras, and shuffled views. The paper prints no prompt; ours."""
     return joined(
         f"You are given a bird's-eye view of a scene in which {word(K)} camera poses are marked with numbered red "
@@ -183,7 +190,7 @@ def pose_prompt(K: int, rule: AnswerRule, example: Example, key: Key) -> list[Pa
     )
 
 
-def joined(*parts: Part) -> list[Part]:
+def joined(*parts: Part) -> tuple[Part, ...]:
     """The parts with neighbouring texts as one."""
     whole: list[Part] = []
     for part in parts:
@@ -191,4 +198,4 @@ def joined(*parts: Part) -> list[Part]:
             whole[-1] += part
         elif part != "":
             whole.append(part)
-    return whole
+    return tuple(whole)

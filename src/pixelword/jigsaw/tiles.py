@@ -11,6 +11,8 @@ from PIL.Image import Image, Resampling
 
 from pixelword.jigsaw.verdicts import Finding
 
+GREY = np.full(3, 1 / 3, dtype=np.float32)
+
 THUMBNAIL = 16
 """S: enough to see that two skies are the same sky, and blind to the noise of a camera."""
 
@@ -62,7 +64,7 @@ def screen_tiles(
         max_blank: blank tiles allowed; a single one is placed by elimination.
     """
     looks = thumbnails(picture, rows, columns)
-    detail = looks.mean(axis=-1).reshape(len(looks), -1).std(axis=1)
+    detail = (looks @ GREY).reshape(len(looks), -1).std(axis=1)
     blank = [number + 1 for number in np.flatnonzero(detail < min_detail)]
     if len(blank) > max_blank:
         return "blank_tiles", f"cells {', '.join(map(str, blank))} of {rows}x{columns}"

@@ -92,7 +92,7 @@ class VideoJigsaw(PuzzleSettings):
             task=self.kind,
             media=shuffled(elements, order),
             order=order,
-            prompt=tuple(video_prompt(self.clips, self.rows, self.columns, self.rule, self.example, key, kind)),
+            prompt=video_prompt(self.clips, self.rows, self.columns, self.rule, self.example, key, kind),
             rule=self.rule,
             about={"frames": shown, "film_frames": film.frames, "film_rate": film.rate},
         )

@@ -122,7 +122,7 @@ class MotionJigsaw(ViewSettings):
             task=self.kind,
             media=(pictures[0], *shuffled(pictures[1:], order)),
             order=order,
-            prompt=tuple(motion_prompt(sentences, self.rule, self.example, key)),
+            prompt=motion_prompt(sentences, self.rule, self.example, key),
             rule=self.rule,
             about={"anchor": anchor, "views": list(moves), "motions": list(moves.values())},
         )
@@ -186,7 +186,7 @@ class PoseJigsaw(ViewSettings):
             task=self.kind,
             media=(marked, *shuffled(pictures, order)),
             order=order,
-            prompt=tuple(pose_prompt(self.pieces, self.rule, self.example, key)),
+            prompt=pose_prompt(self.pieces, self.rule, self.example, key),
             rule=self.rule,
             about={"views": list(chosen), "places": [place for place, _ in chosen.values()]},
         )
