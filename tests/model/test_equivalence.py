@@ -189,10 +189,37 @@ def test_text_takes_the_fused_causal_path(model, monkeypatch):
     model.set_attn_implementation("sdpa")
     model(torch.tensor([list(b"words")]))
     assert all(seen) and seen
+    for more in (
+        {"attention_mask": torch.ones(1, 5, dtype=torch.long)},  # as every processor passes it
+        {"image_grid_thw": torch.zeros(0, 3, dtype=torch.long), "pixel_values": torch.zeros(0, 12)},
+    ):
+        seen.clear()
+        model(torch.tensor([list(b"words")]), **more)
+        assert all(seen) and seen
     seen.clear()
     inputs = batch(PROMPTS[0])
     model(**inputs)
     assert not any(seen) and seen
+
+
+@torch.no_grad()
+def test_empty_places_of_a_static_cache_are_never_seen(model):
+    """Token by token and without an attention mask, where nothing but the cache knows that it is half empty."""
+    model.set_attn_implementation("sdpa")
+    ids = torch.tensor([list(b"words")])
+    position_ids, cache = model.get_rope_index(ids), StaticCache(config=model.config.llm_config, max_cache_len=32)
+    pieces = [
+        model(ids[:, at : at + 1], position_ids=position_ids[..., at : at + 1], past_key_values=cache, use_cache=True)
+        for at in range(ids.shape[1])
+    ]
+    close(torch.cat([piece.logits for piece in pieces], dim=1), model(ids).logits)
+
+
+def test_a_model_cast_to_bfloat16_still_turns_by_float32_angles():
+    rotary, cast = (small_model().to(kind).model.language_model.rotary_emb for kind in (torch.float32, torch.bfloat16))
+    late = torch.full((3, 1, 1), 30_000)
+    for ours, wanted in zip(cast(late, torch.float32), rotary(late, torch.float32), strict=True):
+        assert torch.equal(ours, wanted)
 
 
 @torch.no_grad()
@@ -211,12 +238,13 @@ def test_flex_that_does_not_compile_falls_back_with_a_sentence(model, monkeypatc
     assert not caplog.text  # said once
 
 
-def test_flex_trains_with_sdpa_on_the_cpu(model):
+@pytest.mark.parametrize("training", [True, False])
+def test_flex_gives_gradients_with_sdpa_on_the_cpu(model, training):
     inputs = batch(*PROMPTS)
     gradients = {}
     for kernel in ("sdpa", "flex_attention"):
         model.set_attn_implementation(kernel)
-        model.train()
+        model.train(training)
         model.zero_grad()
         model(**inputs, labels=inputs["input_ids"]).loss.backward()
         gradients[kernel] = model.model.language_model.layers[0].self_attn.k_proj_hw.weight.grad.clone()

@@ -7,7 +7,7 @@ import torch
 from transformers import DynamicCache
 from transformers.generation.streamers import BaseStreamer
 
-from pixelword import BackendError, PromptError, ShapeError
+from pixelword import BackendError, InputError, PixelWordError, PromptError, ShapeError
 from pixelword.model import NeoForConditionalGeneration
 from pixelword.model.layout import next_position
 
@@ -182,10 +182,57 @@ def test_pixels_of_another_prompt_are_refused(model):
         model.generate(**inputs, **GREEDY)
 
 
+def test_placeholders_without_pixels_are_refused(model):
+    """Never answered blindly: grids alone, or a turn behind a cache, are no pictures."""
+    inputs = batch(PROMPTS[0])
+    del inputs["pixel_values"]
+    for run in (model, lambda **given: model.generate(**given, **GREEDY)):
+        with pytest.raises(PromptError, match="without pictures"):
+            run(**inputs)
+    cache = DynamicCache()
+    model(torch.tensor([list(b"see")]), past_key_values=cache, use_cache=True)
+    position_ids = model.get_rope_index(inputs["input_ids"], inputs["image_grid_thw"]) + 3
+    with pytest.raises(PromptError, match="without pictures"):
+        model(inputs["input_ids"], position_ids=position_ids, past_key_values=cache)
+
+
 def test_a_prompt_longer_than_the_context_is_refused():
     model = small_model(max_position_embeddings=16)
-    with pytest.raises(PromptError, match="the context holds 16"):
-        model.generate(torch.ones(1, 16, dtype=torch.long), **GREEDY)
+    for given in ({"inputs": torch.ones(1, 16, dtype=torch.long)}, {"inputs_embeds": torch.ones(1, 16, 48)}):
+        with pytest.raises(PromptError, match="the context holds 16"):
+            model.generate(**given, **GREEDY)
+
+
+def test_embeddings_answer_like_the_words_they_embed(model):
+    inputs = batch(prompt("plain words"))
+    embeds = model.get_input_embeddings()(inputs["input_ids"]).detach()
+    assert torch.equal(model.generate(inputs_embeds=embeds, **GREEDY), by_hand(model, inputs))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"inputs": torch.ones(1, 0, dtype=torch.long)}, "the prompt is empty"),
+        (
+            {"inputs": torch.ones(2, 3, dtype=torch.long), "attention_mask": torch.tensor([[1, 1, 1], [1, 1, 0]])},
+            "row 1 of the prompts ends with padding",
+        ),
+        ({"inputs": torch.ones(1, 3, dtype=torch.long), "guidance_scale": 2.0}, "guidance_scale"),
+    ],
+)
+def test_prompts_that_cannot_be_continued_are_refused(model, given, said):
+    with pytest.raises(PixelWordError, match=said):
+        model.generate(**given, **GREEDY)
+
+
+def test_a_drafting_model_for_text_and_a_clear_no_for_pictures(model):
+    draft, text, picture = small_model(1), batch(prompt("plain words")), batch(PROMPTS[0])
+    answer = model.generate(**text, **GREEDY, assistant_model=draft)
+    assert torch.equal(answer[:, 11:], by_hand(model, text))
+    with pytest.raises(InputError, match="assistant_model"):
+        model.generate(**picture, **GREEDY, assistant_model=draft)
+    found = model.generate(**picture, **GREEDY, prompt_lookup_num_tokens=3)
+    assert torch.equal(found[:, picture["input_ids"].shape[1] :], by_hand(model, picture))
 
 
 @pytest.mark.parametrize(

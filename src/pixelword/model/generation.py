@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers.generation.logits_process import LogitsProcessorList, SuppressTokensLogitsProcessor
 
-from pixelword.errors import BackendError, PromptError, ShapeError
+from pixelword.errors import BackendError, InputError, PromptError, ShapeError
 from pixelword.model.configuration import NeoConfig
 from pixelword.model.layout import next_position, token_layout
 
@@ -56,22 +56,46 @@ class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do
     config: NeoConfig
 
     def generate(self, inputs: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers, with two failures said in words.
+        """As in transformers; what it would answer wrongly or fail at obscurely is refused in words.
 
         Raises:
-            PromptError: the prompt is longer than the context.
+            PromptError: a prompt is empty, longer than the context, or padded on the right.
+            InputError: a way to generate that knows nothing of images.
             BackendError: the device is out of memory.
         """
-        ids = inputs if inputs is not None else kwargs.get("input_ids")
-        context = self.config.llm_config.max_position_embeddings
-        if ids is not None and ids.ndim == 2 and ids.shape[1] >= context:
-            raise PromptError(
-                "the prompt is longer than the context",
-                got=f"{ids.shape[1]} tokens, the context holds {context}",
-                fix="lower the processor's max_pixels, send fewer images, or shorten the text",
+        ids = next(
+            (given for given in (inputs, kwargs.get("input_ids"), kwargs.get("inputs_embeds")) if given is not None),
+            None,
+        )
+        if ids is not None and ids.ndim > 1:
+            self._check_prompts(ids.shape[1], kwargs.get("attention_mask"))
+        if kwargs.get("guidance_scale") not in (None, 1, 1.0):
+            raise InputError("guidance_scale is not offered: its second pass has no images", fix="leave it out")
+        if kwargs.get("assistant_model") is not None and kwargs.get("image_grid_thw") is not None:
+            raise InputError(
+                "an assistant_model is offered for text only: it is not given the images",
+                fix="use prompt_lookup_num_tokens, or leave it out",
             )
         with out_of_memory_explained(0 if ids is None else ids.numel()):
             return super().generate(inputs, *args, **kwargs)
+
+    def _check_prompts(self, tokens: int, attention_mask: Tensor | None) -> None:
+        context = self.config.llm_config.max_position_embeddings
+        if tokens == 0:
+            raise PromptError("the prompt is empty", got="0 tokens", fix="pass at least one token")
+        if tokens >= context:
+            raise PromptError(
+                "the prompt is longer than the context",
+                got=f"{tokens} tokens, the context holds {context}",
+                fix="lower the processor's max_pixels, send fewer images, or shorten the text",
+            )
+        if attention_mask is not None and attention_mask.ndim == 2 and not bool(attention_mask[:, -1].all()):
+            row = int((attention_mask[:, -1] == 0).nonzero()[0])
+            raise PromptError(
+                f"row {row} of the prompts ends with padding",
+                got="attention_mask 0 at the last token",
+                fix="pad on the left, as NeoProcessor does, so that answers follow their prompts",
+            )
 
     def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> Tensor:
         """(3, B, N) for the whole prompt, cached part included."""
@@ -104,9 +128,15 @@ class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do
         return model_kwargs
 
     def prepare_inputs_for_generation(
-        self, input_ids: Tensor, next_sequence_length: int | None = None, **kwargs: Any
+        self,
+        input_ids: Tensor,
+        next_sequence_length: int | None = None,
+        inputs_embeds: Tensor | None = None,  # named, because transformers looks for the name
+        **kwargs: Any,
     ) -> dict[str, Any]:
-        inputs: dict[str, Any] = super().prepare_inputs_for_generation(input_ids, next_sequence_length, **kwargs)
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
+            input_ids, next_sequence_length, inputs_embeds=inputs_embeds, **kwargs
+        )
         if not kwargs.get("is_first_iteration") and kwargs.get("past_key_values") is not None:
             inputs.pop("image_grid_thw", None)
             return inputs

@@ -190,8 +190,35 @@ def next_position(config: NeoConfig, position_ids: Tensor, steps: int = 1) -> Te
     return torch.stack((temporal, spatial, spatial))
 
 
+def three_indices(position_ids: Tensor) -> Tensor:
+    """`position_ids` themselves, or ShapeError if they are not (3, B, N)."""
+    if position_ids.ndim != 3 or position_ids.shape[0] != 3:
+        raise ShapeError(
+            "position_ids must be (3, rows, tokens): T, H and W",
+            got=tuple(position_ids.shape),
+            fix="take them from get_rope_index",
+        )
+    return position_ids
+
+
+def require_no_placeholders(config: NeoConfig, input_ids: Tensor) -> None:
+    """PromptError if a token stands for a picture: for callers that were given none."""
+    found = int((input_ids == config.image_token_id).sum())
+    if found:
+        raise PromptError(
+            "image placeholders without pictures",
+            got=f"{found} placeholders, no pixel_values or no image_grid_thw",
+            fix="pass pixel_values and image_grid_thw as the processor returns them",
+        )
+
+
+def hides_nothing(attention_mask: Tensor | None, shape: tuple[int, int]) -> bool:
+    """Whether a mask is all ones, as processors pass it for prompts without padding."""
+    return attention_mask is not None and attention_mask.shape == shape and bool(attention_mask.all())
+
+
 def _is_plain(config: NeoConfig, grids: Tensor | None, mask: Tensor | None, *index_vectors: Tensor | None) -> bool:
-    bidirectional = grids is not None and config.llm_config.attention_pattern == "mixed"
+    bidirectional = grids is not None and len(grids) > 0 and config.llm_config.attention_pattern == "mixed"
     return not bidirectional and all(vector is None for vector in (mask, *index_vectors))
 
 
@@ -216,12 +243,7 @@ def _images(
     number, last = _runs(is_image)
     zero = torch.zeros_like(input_ids)
     if image_grid_thw is None or len(image_grid_thw) == 0:
-        if bool(is_image.any()):
-            raise PromptError(
-                "image placeholders without pictures",
-                got=f"{int(is_image.sum())} placeholders, image_grid_thw is None",
-                fix="pass pixel_values and image_grid_thw as the processor returns them",
-            )
+        require_no_placeholders(config, input_ids)
         return number, zero, zero, last
     _check_images(config, input_ids, is_image, number, image_grid_thw)
     merge = config.vision_config.merge_size

@@ -12,6 +12,7 @@ kept on the module, and rows of a batch may have different images or none.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,7 +30,14 @@ from pixelword.model.checkpoint import StrictCheckpoint
 from pixelword.model.configuration import NeoConfig, NeoTextConfig
 from pixelword.model.generation import NeoGeneration
 from pixelword.model.layers import NeoAttention, NeoDecoderLayer, NeoRMSNorm
-from pixelword.model.layout import TokenLayout, continuation_layout, token_layout
+from pixelword.model.layout import (
+    TokenLayout,
+    continuation_layout,
+    hides_nothing,
+    require_no_placeholders,
+    three_indices,
+    token_layout,
+)
 from pixelword.model.loss import next_token_loss
 from pixelword.model.patches import NeoVisionModel
 from pixelword.model.rope import NeoRotaryEmbedding, pair_table
@@ -191,6 +199,8 @@ class NeoModel(NeoPreTrainedModel):
             if input_ids is None:
                 raise ShapeError("the model needs input_ids or inputs_embeds", got="neither", fix="pass one of them")
             inputs_embeds = self.language_model.embed_tokens(input_ids)
+            if pixel_values is None and input_ids.shape[1] > 1:  # one token: a step of decoding, worth no look
+                require_no_placeholders(self.config, input_ids)
         if pixel_values is None:
             return inputs_embeds
         if input_ids is None or image_grid_thw is None:
@@ -233,6 +243,8 @@ class NeoModel(NeoPreTrainedModel):
                 got=tuple(attention_mask.shape),
                 fix="the model makes 4-D masks itself; pass 0 at padding and 1 elsewhere",
             )
+        if hides_nothing(attention_mask, (embeds.shape[0], past + new)):
+            attention_mask = None
         if past:
             if position_ids is None:
                 raise ShapeError(
@@ -246,15 +258,18 @@ class NeoModel(NeoPreTrainedModel):
                     got=f"{past} cached tokens",
                     fix="pass past_key_values=None, or continue one sample per row",
                 )
-            return continuation_layout(self.config, input_ids, _three(position_ids), past, attention_mask), keys
-        layout = token_layout(self.config, input_ids, image_grid_thw, attention_mask, sample_ids, branch_ids)
-        if position_ids is not None:
-            layout = layout.at(_three(position_ids))
+            layout = continuation_layout(self.config, input_ids, three_indices(position_ids), past, attention_mask)
+        else:
+            layout = token_layout(self.config, input_ids, image_grid_thw, attention_mask, sample_ids, branch_ids)
+            if position_ids is not None:
+                layout = layout.at(three_indices(position_ids))
+        if keys != past + new:  # the empty places of a static cache must be masked
+            layout = replace(layout, plain=False)
         return layout, keys
 
     def _usable_implementation(self, embeds: Tensor) -> str:
         wanted = self.config.llm_config._attn_implementation or "eager"
-        needs_gradient = torch.is_grad_enabled() and self.training
+        needs_gradient = torch.is_grad_enabled() and any(weight.requires_grad for weight in self.parameters())
         if wanted == "flex_attention" and not flex_kernel.usable(embeds.device, needs_gradient):
             return "sdpa"
         return wanted
@@ -376,13 +391,3 @@ def _kept(hidden_states: Tensor, logits_to_keep: int | Tensor) -> Tensor:
     if isinstance(logits_to_keep, Tensor):
         return hidden_states[:, logits_to_keep]
     return hidden_states[:, -logits_to_keep:] if logits_to_keep else hidden_states
-
-
-def _three(position_ids: Tensor) -> Tensor:
-    if position_ids.ndim != 3 or position_ids.shape[0] != 3:
-        raise ShapeError(
-            "position_ids must be (3, rows, tokens): T, H and W",
-            got=tuple(position_ids.shape),
-            fix="take them from get_rope_index",
-        )
-    return position_ids

@@ -12,6 +12,8 @@ channels turn) is an interpretation, named by `rope_extra`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -76,14 +78,22 @@ class NeoRotaryEmbedding(nn.Module):
 
     def __init__(self, config: NeoTextConfig) -> None:
         super().__init__()
+        self.config = config
         axis, frequency = pair_table(config)
         self.register_buffer("axis", axis, persistent=False)
         self.register_buffer("frequency", frequency, persistent=False)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> NeoRotaryEmbedding:
+        """Follow to another device, but stay in float32: bfloat16 frequencies turn late tokens by wrong angles."""
+        super()._apply(fn, recurse)
+        if self.frequency.dtype != torch.float32:
+            self.frequency = pair_table(self.config)[1].to(self.frequency.device)
+        return self
+
     @torch.no_grad()
     def forward(self, position_ids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         index = position_ids.to(torch.float32)[self.axis]  # (d, B, N)
-        angle = index.permute(1, 2, 0) * self.frequency.to(torch.float32)
+        angle = index.permute(1, 2, 0) * self.frequency
         return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
