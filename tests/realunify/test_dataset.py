@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -168,6 +169,22 @@ def test_an_unreadable_picture_is_one_clear_error(tmp_path, content):
         (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(ImageError, match=r"x[.]png"):
         open_picture(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
+def test_a_damaged_picture_is_read_or_is_one_clear_error(tmp_path, kind):
+    random, path = Random(0), tmp_path / "x.bin"
+    Image.radial_gradient("L").resize((40, 40)).convert("RGB").save(path, kind)
+    whole = path.read_bytes()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(random.randint(1, 8)):
+            damaged[random.randrange(len(damaged))] = random.randrange(256)
+        path.write_bytes(damaged[: random.randint(1, len(damaged))])
+        try:
+            assert open_picture(path).mode == "RGB"
+        except ImageError as error:
+            assert error.fix
 
 
 def test_block_lists_name_known_items_once_with_reasons(tmp_path):

@@ -165,7 +165,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_time_is_linear_in_the_reply(piece):
-    text = (piece * (100_000 // len(piece) + 1))[:100_000]
+    text = (piece * (50_000 // len(piece) + 1))[:50_000]
     started = time.process_time()
     for mode in ("reference", "strict"):
         read_letter(text, mode=mode, options=[text, "x"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path, PureWindowsPath
 
 from PIL import Image, ImageOps
@@ -9,6 +10,20 @@ from PIL import Image, ImageOps
 from pixelword.errors import DataError, ImageError
 
 MOST_PIXELS = 100_000_000
+
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What Pillow raises on a file that is cut off, hostile, or no picture."""
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -41,7 +56,7 @@ def open_picture(path: Path) -> Image.Image:
                 layer = upright.convert("RGBA")
                 upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
             return upright.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        if isinstance(error, ImageError):
-            raise
+    except ImageError:
+        raise
+    except BROKEN as error:
         raise ImageError("a picture cannot be read", got=f"{path}: {error}", fix=fix) from error

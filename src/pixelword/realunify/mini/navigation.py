@@ -134,10 +134,10 @@ def draw_maze(
     large = side * ENLARGE
     picture = Image.new("RGB", (large, large), PAPER)
     pen = ImageDraw.Draw(picture)
-    step, line = large / CELLS, max(ENLARGE, round(large / CELLS / 10))
+    step, line = large / CELLS, max(2 * ENLARGE, round(large / CELLS / 10))
     middle = {cell: ((cell % CELLS + 0.5) * step, (cell // CELLS + 0.5) * step) for cell in maze}
     if path:
-        pen.line([middle[cell] for cell in path], fill=WAY, width=2 * line, joint="curve")
+        pen.line([middle[cell] for cell in path], fill=WAY, width=round(1.5 * line), joint="curve")
     for cell in maze:
         x, y = middle[cell]
         for direction, move in DIRECTIONS.items():
