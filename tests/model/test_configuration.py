@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from transformers import AutoConfig
 
 from pixelword import ConfigError
-from pixelword.model import NeoConfig, NeoTextConfig, NeoVisionConfig, neo_2b, neo_9b, neo_tiny
+from pixelword.model import (
+    NeoConfig,
+    NeoForConditionalGeneration,
+    NeoTextConfig,
+    NeoVisionConfig,
+    neo_2b,
+    neo_9b,
+    neo_tiny,
+)
 
 from .conftest import FIXTURES
 
@@ -23,6 +32,15 @@ def test_presets_are_the_table_of_the_paper():
     assert (small.vision_config.llm_hidden_size, large.vision_config.llm_hidden_size) == (2048, 4096)
     assert small.vision_config.pixels_per_token == 32
     assert neo_tiny().vision_config.pixels_per_token == 8
+
+
+def test_the_tiny_model_reads_a_picture_as_it_comes():
+    config = neo_tiny()
+    ids = [config.image_start_token_id, *[config.image_token_id] * 4, config.image_end_token_id]
+    model = NeoForConditionalGeneration(config)
+    with torch.no_grad():
+        output = model(torch.tensor([ids]), pixel_values=torch.randn(16, 48), image_grid_thw=torch.tensor([[1, 4, 4]]))
+    assert output.logits.shape == (1, 6, 320) and output.logits.isfinite().all()
 
 
 def test_aliases_that_transformers_and_trl_look_for():
@@ -98,6 +116,15 @@ def test_depth_of_the_pre_buffer_is_inferred_for_released_widths():
         (lambda: NeoVisionConfig(min_pixels=10, max_pixels=5), "min_pixels <= max_pixels"),
         (lambda: NeoVisionConfig(downsample_ratio=0.3), "1 over a whole number"),
         (lambda: NeoVisionConfig(patch_position="sinus"), "patch_position"),
+        *((lambda bad=bad: NeoVisionConfig(downsample_ratio=bad), "downsample_ratio") for bad in (0, None, "half", 2)),
+        *((lambda name=name: NeoVisionConfig(**{name: 0}), name) for name in ("patch_size", "hidden_size")),
+        (lambda: NeoVisionConfig(llm_hidden_size=[]), "llm_hidden_size"),
+        (lambda: NeoTextConfig(hidden_act="gelu"), "silu"),
+        *(
+            (lambda name=name: NeoTextConfig(**{name: 0}), name)
+            for name in ("vocab_size", "hidden_size", "head_dim", "num_attention_heads", "rope_theta", "rope_theta_hw")
+        ),
+        (lambda: NeoTextConfig(num_hidden_layers=0, extra_num_layers=0), "num_hidden_layers"),
         (lambda: NeoConfig(llm_config={"hidden_size": 64}), "must equal llm_config.hidden_size"),
         (lambda: NeoVisionConfig(patch_size="four"), "vision_config.patch_size has the wrong type"),
         (lambda: NeoTextConfig(num_hidden_layers=1.5), "llm_config.num_hidden_layers has the wrong type"),

@@ -66,6 +66,18 @@ def check_types(config: PreTrainedConfig) -> None:
             ) from error
 
 
+def check_positive(config: PreTrainedConfig, *names: str) -> None:
+    """Raise ConfigError for a size, a count or a base that is no positive number."""
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise ConfigError(
+                f"{config.base_config_key}.{name} must be a positive number",
+                got=repr(value),
+                fix="write it as in a released config.json",
+            )
+
+
 def one_of(name: str, value: str, allowed: Any) -> None:
     names = get_args(allowed)
     if value not in names:
@@ -104,6 +116,8 @@ class NeoVisionConfig(PreTrainedConfig):
         self.downsample_ratio = unwrap(self.downsample_ratio)
         super().__post_init__(**kwargs)
         check_types(self)
+        check_positive(self, "patch_size", "num_channels", "hidden_size", "llm_hidden_size")
+        check_positive(self, "rope_theta_vision", "downsample_ratio")
         one_of("vision_config.patch_position", self.patch_position, PatchPosition)
         if self.hidden_size % 4:
             raise ConfigError(
@@ -214,7 +228,10 @@ class NeoTextConfig(PreTrainedConfig):
 
     def _check(self) -> None:
         check_types(self)
-        if self.num_key_value_heads < 1 or self.num_attention_heads % self.num_key_value_heads:
+        check_positive(self, "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "head_dim")
+        check_positive(self, "num_attention_heads", "num_key_value_heads", "max_position_embeddings")
+        check_positive(self, "rope_theta", "rope_theta_hw", "rms_norm_eps")
+        if self.num_attention_heads % self.num_key_value_heads:
             raise ConfigError(
                 "llm_config.num_key_value_heads must divide num_attention_heads",
                 got=f"{self.num_key_value_heads} and {self.num_attention_heads}",
@@ -235,6 +252,10 @@ class NeoTextConfig(PreTrainedConfig):
                 "NEO has neither attention biases nor sliding windows",
                 got=f"attention_bias={self.attention_bias}, use_sliding_window={self.use_sliding_window}",
                 fix="set both to false; weights that need them are not NEO's",
+            )
+        if self.hidden_act != "silu":
+            raise ConfigError(
+                "llm_config.hidden_act: NEO's blocks have silu", got=repr(self.hidden_act), fix="set it to silu"
             )
         one_of("llm_config.rope_scheme", self.rope_scheme, RopeScheme)
         one_of("llm_config.rope_extra", self.rope_extra, RopeExtra)

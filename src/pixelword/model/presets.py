@@ -35,7 +35,8 @@ def neo_tiny(**overrides: Any) -> NeoConfig:
     """A real NEO with small numbers: about 3 million parameters, one token per 8 x 8 pixels.
 
     Patch 4 and merge 2 because at NEO's own 32 pixels per token a 64-pixel picture would be four tokens. Its own
-    pixel bounds leave a 64 x 64 picture as it is.
+    pixel bounds leave a 64 x 64 picture as it is. Its image tokens are 261 to 263, behind 256 bytes and five others;
+    a tokenizer that has them elsewhere says so in the overrides.
 
     Args:
         overrides: any key of `NeoConfig`, `NeoTextConfig` or `NeoVisionConfig`.
@@ -60,7 +61,8 @@ def neo_tiny(**overrides: Any) -> NeoConfig:
         "min_pixels": 64 * 64,
         "max_pixels": 64 * 64,
     }
-    return _configure(text, vision, overrides)
+    images = {"img_context_token_id": 261, "img_start_token_id": 262}
+    return _configure(text, vision, images | overrides)
 
 
 def _configure(text: dict[str, Any], vision: dict[str, Any], overrides: dict[str, Any]) -> NeoConfig:
