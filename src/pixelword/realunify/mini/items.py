@@ -55,6 +55,10 @@ PUZZLES = MappingProxyType(
 SIDES = (64, 512)
 """Smallest and largest side of a picture, in pixels; a multiple of 4, so that tiles come out whole."""
 
+RULES = "Plain white background, nothing else in the picture, no shape touching another."
+PLACE_RULE = "The centre of the shape lies in the outer third of the picture where it belongs."
+"""What every prompt ends with, because the checker holds a picture to it."""
+
 AN = re.compile(r"\b([Aa]) (?=orange)")
 
 
@@ -138,6 +142,7 @@ def mini_drawing(category: str, number: int, *, seed: int = 0, index: int | None
     template = deck(f"template {seed} {category}", len(templates), number)
     random = Random(f"item {seed} {category} {number}")
     prompt, target = RIDDLES[category].riddle(templates[template], random)
+    prompt = "\n".join([prompt, *([PLACE_RULE] if target.place else []), RULES])
     questions = tuple(Question(article(q.question), q.answer) for q in questions_of(target, random))
     return MiniDrawing(
         ItemId(category, number if index is None else index),
