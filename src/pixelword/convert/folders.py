@@ -52,7 +52,9 @@ def read_json(file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"{file.name} is not JSON", got=error, fix="download or save it again") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{file.name} must hold one object", got=type(content).__name__)
+        raise CheckpointError(
+            f"{file.name} must hold one object", got=type(content).__name__, fix="download or save it again"
+        )
     return content
 
 

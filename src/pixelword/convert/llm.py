@@ -83,7 +83,9 @@ def read_llm(source: str | Path | Qwen3ForCausalLM) -> LanguageModel:
     tied = check_weights(folder, config)
     dtype = read_tensor(folder, WORDS).dtype
     if dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        raise CheckpointError("the weights must be float32, bfloat16 or float16", got=dtype)
+        raise CheckpointError(
+            "the weights must be float32, bfloat16 or float16", got=dtype, fix="save it in one of these"
+        )
     return LanguageModel(config, dtype, tied, folder)
 
 
@@ -102,7 +104,9 @@ def read_config(folder: Path) -> Qwen3Config:
     try:
         config = Qwen3Config.from_dict(content)
     except (StrictDataclassError, TypeError, ValueError, KeyError) as error:
-        raise CheckpointError("config.json is not that of a Qwen3", got=error) from error
+        raise CheckpointError(
+            "config.json is not that of a Qwen3", got=error, fix="download or save it again"
+        ) from error
     check_supported(config)
     return config
 

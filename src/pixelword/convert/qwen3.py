@@ -111,7 +111,7 @@ def neo_config(
         pixels = NeoVisionConfig(**(vision | {"llm_hidden_size": source.hidden_size}))
         return NeoConfig(llm_config=NeoTextConfig(**text), vision_config=pixels, **top)
     except (StrictDataclassError, TypeError) as error:
-        raise ConfigError("an override has a value of the wrong kind", got=error) from error
+        raise ConfigError("an override has a value of the wrong kind", got=error, fix="correct its value") from error
 
 
 def empty_neo(config: NeoConfig, dtype: torch.dtype) -> NeoForConditionalGeneration:

@@ -90,7 +90,7 @@ def read_config(folder: Path, pre_buffer_layers: int | None = None) -> NeoConfig
     try:
         config = NeoConfig.from_dict(content | {"model_type": "neo_chat"})
     except (StrictDataclassError, TypeError, KeyError) as error:
-        raise CheckpointError("config.json is not that of a NEO", got=error) from error
+        raise CheckpointError("config.json is not that of a NEO", got=error, fix="download or save it again") from error
     if pre_buffer_layers is not None:
         layers = config.llm_config.num_hidden_layers
         if not 0 <= pre_buffer_layers <= layers:

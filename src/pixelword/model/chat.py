@@ -129,7 +129,11 @@ def _read_parts(parts: Sequence[Any], role: str, special: SpecialTokens, where: 
             images.append(_picture(part, f"{where}, part {at}"))
             run = ""
         elif kind in ("image", "image_url"):
-            raise PromptError(f"{where}, part {at}: only a user's message can hold a picture", got=f"role {role!r}")
+            raise PromptError(
+                f"{where}, part {at}: only a user's message can hold a picture",
+                got=f"role {role!r}",
+                fix="move it into a user's message",
+            )
         else:
             raise PromptError(
                 f"{where}, part {at} has an unknown type",

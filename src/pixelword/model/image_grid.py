@@ -85,11 +85,17 @@ def image_tokens(grid_thw: ArrayLike, merge_size: int) -> list[int]:
     counts = []
     for grid in rows:
         if not isinstance(grid, (list, tuple)) or len(grid) != 3:
-            raise ShapeError("image_grid_thw must be (images, 3): 1, rows and columns of patches", got=grid)
+            raise ShapeError(
+                "image_grid_thw must be (images, 3): 1, rows and columns of patches",
+                got=grid,
+                fix="pass it as the image processor returns it",
+            )
         frames, height, width = (int(side) for side in grid)
         if min(frames, height, width) < 1 or height % merge_size or width % merge_size:
             raise ShapeError(
-                f"rows and columns of a grid must be positive multiples of merge_size = {merge_size}", got=grid
+                f"rows and columns of a grid must be positive multiples of merge_size = {merge_size}",
+                got=grid,
+                fix="use one processor for both",
             )
         counts.append(frames * height * width // merge_size**2)
     return counts
@@ -122,4 +128,8 @@ def patch_matrix(
 def check_bounds(min_pixels: int, max_pixels: int) -> None:
     """Bounds of the area that do not contradict each other, or `ConfigError`."""
     if not 0 < min_pixels <= max_pixels:
-        raise ConfigError("min_pixels and max_pixels need 0 < min_pixels <= max_pixels", got=(min_pixels, max_pixels))
+        raise ConfigError(
+            "min_pixels and max_pixels need 0 < min_pixels <= max_pixels",
+            got=(min_pixels, max_pixels),
+            fix="raise max_pixels, or lower min_pixels",
+        )

@@ -86,14 +86,19 @@ class NeoImageProcessor(BaseImageProcessor):
         for name in ("patch_size", "merge_size", "min_pixels", "max_pixels", "max_input_pixels"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
-                raise ConfigError(f"{name} must be a whole number", got=repr(value))
+                raise ConfigError(f"{name} must be a whole number", got=repr(value), fix="pass an int")
         check_bounds(self.min_pixels, self.max_pixels)
         if self.patch_size < 1 or self.merge_size < 1:
-            raise ConfigError("patch_size and merge_size must be positive", got=(self.patch_size, self.merge_size))
+            raise ConfigError(
+                "patch_size and merge_size must be positive",
+                got=(self.patch_size, self.merge_size),
+                fix="use 16 and 2 for released models",
+            )
         if len(self.image_mean) != 3 or len(self.image_std) != 3 or min(self.image_std) <= 0:
             raise ConfigError(
                 "image_mean and image_std need three values each, image_std positive ones",
                 got=(self.image_mean, self.image_std),
+                fix="leave them out for ImageNet's",
             )
         self._reading()
 
@@ -119,11 +124,15 @@ class NeoImageProcessor(BaseImageProcessor):
                 fix="pass the folder of a NEO model, or build NeoImageProcessor(...) from its settings",
             )
         if _scalar(vision, "num_channels", 3) != 3:
-            raise CheckpointError("vision_config.num_channels must be 3", got=vision["num_channels"])
+            raise CheckpointError(
+                "vision_config.num_channels must be 3", got=vision["num_channels"], fix="NEO reads RGB pictures"
+            )
         # The top level repeats downsample_ratio in released files.
         ratio = float(_scalar(vision, "downsample_ratio", _scalar(contents, "downsample_ratio", 0.5)))
         if not 0 < ratio <= 1 or abs(round(1 / ratio) * ratio - 1) > 1e-6:
-            raise CheckpointError("vision_config.downsample_ratio must be 1 over a whole number", got=ratio)
+            raise CheckpointError(
+                "vision_config.downsample_ratio must be 1 over a whole number", got=ratio, fix="use 0.5"
+            )
         derived = {
             "patch_size": int(_scalar(vision, "patch_size", 16)),
             "merge_size": round(1 / ratio),
@@ -225,5 +234,7 @@ def _scalar(section: Mapping[str, Any], key: str, default: Any) -> Any:
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise CheckpointError(f"config.json: {key} must be a number", got=repr(value))
+        raise CheckpointError(
+            f"config.json: {key} must be a number", got=repr(value), fix="write it as in a released config.json"
+        )
     return value

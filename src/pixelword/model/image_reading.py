@@ -75,9 +75,11 @@ class ImageReading:
 
     def __post_init__(self) -> None:
         if self.animated not in ("first", "reject"):
-            raise ConfigError("animated must be 'first' or 'reject'", got=repr(self.animated))
+            raise ConfigError("animated must be 'first' or 'reject'", got=repr(self.animated), fix="choose one of them")
         if self.max_input_pixels < 1:
-            raise ConfigError("max_input_pixels must be positive", got=self.max_input_pixels)
+            raise ConfigError(
+                "max_input_pixels must be positive", got=self.max_input_pixels, fix="leave it out for the default"
+            )
 
 
 DEFAULT_READING = ImageReading()

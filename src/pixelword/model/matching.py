@@ -107,7 +107,11 @@ def fill(turns: list[list[Turn]], images: Any) -> list[list[Any]]:
     """
     given = [[] for _ in turns] if images is None else per_sample(images)[0]
     if len(given) != len(turns):
-        raise PromptError("images need one list per conversation", got=f"{len(given)} for {len(turns)} conversations")
+        raise PromptError(
+            "images need one list per conversation",
+            got=f"{len(given)} for {len(turns)} conversations",
+            fix="write [] for one without",
+        )
     filled = []
     for one, waiting in zip(turns, map(iter, given), strict=True):
         places = [image for turn in one for image in turn.images]

@@ -69,15 +69,23 @@ class CallOptions:
 
     def __post_init__(self) -> None:
         if self.padding not in (None, True, "longest", "max_length", *NO_PADDING):
-            raise ConfigError("padding must be True, False, 'longest' or 'max_length'", got=repr(self.padding))
+            raise ConfigError(
+                "padding must be True, False, 'longest' or 'max_length'", got=repr(self.padding), fix="use True"
+            )
         if self.padding_side not in (None, "left", "right"):
-            raise ConfigError("padding_side must be 'left' or 'right'", got=repr(self.padding_side))
+            raise ConfigError(
+                "padding_side must be 'left' or 'right'", got=repr(self.padding_side), fix="use 'left' to generate"
+            )
         for name in ("max_length", "pad_to_multiple_of"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name} must be a positive whole number", got=repr(value))
+                raise ConfigError(
+                    f"{name} must be a positive whole number", got=repr(value), fix="pass an int above 0, or None"
+                )
         if self.return_tensors not in (None, "pt", "np"):
-            raise ConfigError("return_tensors must be 'pt', 'np' or None", got=repr(self.return_tensors))
+            raise ConfigError(
+                "return_tensors must be 'pt', 'np' or None", got=repr(self.return_tensors), fix="use 'pt' for the model"
+            )
 
     @property
     def truncates(self) -> bool:

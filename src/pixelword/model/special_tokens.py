@@ -111,9 +111,11 @@ class SpecialTokens:
 
     def __post_init__(self) -> None:
         if self.policy not in ("escape", "reject"):
-            raise ConfigError("special_tokens must be 'escape' or 'reject'", got=repr(self.policy))
+            raise ConfigError("special_tokens must be 'escape' or 'reject'", got=repr(self.policy), fix="use 'escape'")
         if self.markup not in ("assistant", "everywhere", "nowhere"):
-            raise ConfigError("markup must be 'assistant', 'everywhere' or 'nowhere'", got=repr(self.markup))
+            raise ConfigError(
+                "markup must be 'assistant', 'everywhere' or 'nowhere'", got=repr(self.markup), fix="use 'assistant'"
+            )
 
     @classmethod
     def of(cls, tokenizer: Any, policy: Policy = "escape", markup: MarkupRule = "assistant") -> SpecialTokens:
