@@ -30,7 +30,9 @@ def with_everything_below(floor: str) -> list[str]:
     return [name, *(found.name for found in inside)]
 
 
-@pytest.mark.parametrize("module", ["pixelword", "pixelword.world", "pixelword.report", "pixelword.cli.main"])
+@pytest.mark.parametrize(
+    "module", ["pixelword", "pixelword.world", "pixelword.report", "pixelword.recipe", "pixelword.cli.main"]
+)
 def test_importing_loads_no_torch(module):
     assert loaded_by(f"import {module}") & HEAVY == set()
 
