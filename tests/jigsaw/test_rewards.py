@@ -228,7 +228,7 @@ def test_chance_lines():
     assert sum(paid) / len(paid) == pytest.approx(0.0344, abs=5e-5)
 
 
-MEGABYTES = 2_000_000
+MEGABYTES = 1_200_000
 HOSTILE = {
     "closings and openings": "<think>" + "</think>\\boxed{" * (MEGABYTES // 15),
     "openings, one end": "<think></think>" + "\\boxed{" * (MEGABYTES // 7) + "}",

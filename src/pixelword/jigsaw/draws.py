@@ -1,6 +1,6 @@
 """Chance that is a pure function of its key: the same bits in every process, on every machine, in every version.
 
-A key is (seed, epoch, sample, difficulty). The bits come from SHAKE-256 over the key and a purpose, so that no
+A key is (seed, epoch, sample, difficulty). The bits come from BLAKE2b over the key and a purpose, so that no
 library's generator has to stay the same, and no draw depends on one before it.
 """
 
@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import shake_256
+from hashlib import blake2b
+from itertools import count
+from math import factorial
 
-WORD = 8  # bytes of one draw
+BLOCK = 512  # bits of one hash
+WORD = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -30,34 +33,36 @@ class Key:
     sample: str
     difficulty: str
 
+    def blocks(self, purpose: str) -> Iterator[int]:
+        """Endless uniform numbers below 2^512."""
+        name = json.dumps((self.seed, self.epoch, self.sample, self.difficulty, purpose)).encode()
+        return (int.from_bytes(blake2b(b"%d %b" % (number, name)).digest()) for number in count())
+
     def words(self, purpose: str) -> Iterator[int]:
-        """Endless uniform numbers below 2^64."""
-        name = json.dumps([self.seed, self.epoch, self.sample, self.difficulty, purpose]).encode()
-        block, size = 0, 16
-        while True:
-            data = shake_256(name + block.to_bytes(WORD, "big")).digest(size * WORD)
-            for start in range(0, len(data), WORD):
-                yield int.from_bytes(data[start : start + WORD], "big")
-            block, size = block + 1, 256
+        """Endless uniform numbers below 2^64, eight of each block."""
+        return (block >> shift & WORD for block in self.blocks(purpose) for shift in range(0, BLOCK, 64))
 
     def below(self, limit: int, purpose: str) -> Iterator[int]:
         """Endless uniform numbers from 0 to limit - 1, without the bias of a remainder."""
-        fair = (1 << 8 * WORD) // limit * limit
+        fair = (WORD + 1) // limit * limit
         return (word % limit for word in self.words(purpose) if word < fair)
 
     def permutation(self, K: int, purpose: str = "order", *, identity: bool = True) -> tuple[int, ...]:
-        """A uniform order of 0 to K - 1 (Fisher and Yates).
+        """A uniform order of 0 to K - 1: a uniform number below K!, whose digits choose the exchanges.
 
         Args:
             identity: whether the sorted order may come out, as in the released code; without, the others are uniform.
         """
-        words = self.words(purpose)
+        ways, blocks = factorial(K), self.blocks(purpose)
+        parts = -(-(ways.bit_length() + 64) // BLOCK)
+        fair = (1 << parts * BLOCK) // ways * ways
         while True:
+            number = sum(next(blocks) << part * BLOCK for part in range(parts))
+            if number >= fair:
+                continue
             order = list(range(K))
             for last in range(K - 1, 0, -1):
-                limit = last + 1
-                fair = (1 << 8 * WORD) // limit * limit
-                chosen = next(word for word in words if word < fair) % limit
+                number, chosen = divmod(number, last + 1)
                 order[last], order[chosen] = order[chosen], order[last]
             if identity or K == 1 or order != sorted(order):
                 return tuple(order)

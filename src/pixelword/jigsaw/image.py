@@ -107,4 +107,4 @@ class ImageJigsaw(PuzzleSettings):
             return look()
         limits = (self.min_tile_difference, self.min_tile_detail, self.max_blank_tiles)
         view = (self.resize, self.crop, self.upright)
-        return verdicts.judge(f"{self.kind} {self.difficulty} {limits} {view} {version} {sample.id}", look)
+        return verdicts.judge((self.kind, self.difficulty, limits, view, version, sample.id), look)

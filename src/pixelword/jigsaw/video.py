@@ -160,4 +160,4 @@ class VideoJigsaw(PuzzleSettings):
         if verdicts is None or version is None:
             return look()
         settings = (self.min_clip_difference, self.trim_ratio, self.rate, self.min_frames, self.max_frames)
-        return verdicts.judge(f"{self.kind} {self.difficulty} {settings} {version} {sample.id}", look)
+        return verdicts.judge((self.kind, self.difficulty, settings, version, sample.id), look)
