@@ -29,13 +29,14 @@ def small_qwen3(tokenizer: PreTrainedTokenizerBase, seed: int) -> Qwen3ForCausal
         rope_parameters={"rope_type": "default", "rope_theta": text.rope_theta},
         max_position_embeddings=text.max_position_embeddings,
         tie_word_embeddings=False,
-        eos_token_id=tokenizer.convert_tokens_to_ids(TURN_END),
-        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+        eos_token_id=tokenizer.vocab[TURN_END],
+        pad_token_id=tokenizer.vocab[PAD],
         bos_token_id=None,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Qwen3ForCausalLM._from_config(config, dtype=torch.float32, attn_implementation="sdpa")
+        config._attn_implementation = "sdpa"
+        return Qwen3ForCausalLM(config)
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def what_happened(page: Page, results: Results) -> None:
             f"was. {trained} drawn pictures were shown, each once. The questions below are about other pictures."
         ),
     )
-    rows = []
+    rows: list[list[str | int]] = []
     for lesson, part in zip(results.stages, FOLDERS.values(), strict=True):
         stage, seconds = lesson["stage"], results.seconds.get(part, {"wall": 0.0, "cpu": 0.0})
         rows.append(
@@ -194,7 +194,9 @@ def accuracy(page: Page, results: Results) -> None:
         ),
     )
     samples = {reply.kind: reply for reply in results.exam}
-    rows = [[kind, Code(samples[kind].question), samples[kind].truth] for kind in KINDS if kind in samples]
+    rows: list[list[str | Code]] = [
+        [kind, Code(samples[kind].question), samples[kind].truth] for kind in KINDS if kind in samples
+    ]
     section.add(Fold("An example of each kind", [Table(["kind", "question", "answer"], rows)]))
 
 

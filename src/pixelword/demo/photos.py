@@ -100,7 +100,7 @@ def read_photo(model: NeoForConditionalGeneration, processor: NeoProcessor, path
         return_dict=True,
         add_generation_prompt=True,
         return_tensors="pt",
-        **BOUNDS,
+        processor_kwargs=BOUNDS,
     )
     with torch.compiler.set_stance("force_eager"):
         produced = model.generate(**inputs, max_new_tokens=CAPTION_TOKENS, do_sample=False)

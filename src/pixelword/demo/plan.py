@@ -41,7 +41,7 @@ def the_plan(first_stage: tuple[str, ...], *, fast: bool) -> Plan:
     """
 
     def steps(number: int) -> int:
-        return max(number // 10, 10) if fast else number
+        return max(number // 12, 10) if fast else number
 
     words = Stage(name="words", learns=EVERYTHING, steps=steps(400), length=120, schedule="cosine")
     see = Stage(name="see", learns=first_stage, steps=steps(220), length=168)
@@ -50,7 +50,7 @@ def the_plan(first_stage: tuple[str, ...], *, fast: bool) -> Plan:
     plan = Plan(
         words=Lesson(stage=words, captions=1, questions=8),
         see=Lesson(stage=see, captions=4, questions=0),
-        join=Lesson(stage=join, captions=2, questions=8),
+        join=Lesson(stage=join, captions=2, questions=7),
         answer=Lesson(stage=answer, captions=0, questions=10),
     )
     if not fast:

@@ -68,7 +68,7 @@ class Bars:
 
     def _share_done(self, name: str) -> float:
         task = self.progress.tasks[self.tasks[name]]
-        return min(1.0, task.completed / (task.total or 1))
+        return float(min(1.0, task.completed / (task.total or 1)))
 
 
 class Watch(TrainerCallback):
@@ -101,7 +101,8 @@ class Probe(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
-            state.log_history.append({"step": state.global_step, "right": self.look(model)})
+            entry: dict[str, Any] = {"step": state.global_step, "right": self.look(model)}
+            state.log_history.append(entry)
 
     @torch.no_grad()
     def look(self, model: Any) -> dict[str, float]:

@@ -13,8 +13,6 @@ The folder of a run holds
 from __future__ import annotations
 
 import json
-import logging
-import platform
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,13 +22,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen3ForCausalLM
 
-import pixelword
 from pixelword.convert import neo_from_qwen3, token_settings
 from pixelword.demo.exam import Reply, prompts_of, sit_exam
+from pixelword.demo.folder import begin, quiet_transformers, said_in
 from pixelword.demo.language import WordCollator, small_qwen3
 from pixelword.demo.page import write_page
 from pixelword.demo.photos import find_photos, read_photos
@@ -38,13 +34,10 @@ from pixelword.demo.plan import Lesson, Plan, the_plan
 from pixelword.demo.progress import Bars, Probe, Watch
 from pixelword.demo.rows import RowWriter, WorldRows
 from pixelword.demo.vocabulary import word_tokenizer
-from pixelword.errors import ConfigError
 from pixelword.model import NeoForConditionalGeneration, neo_tiny
 from pixelword.model.processing import NeoProcessor
 from pixelword.train import BranchCollator, Machine, first_stage, is_finished, look_at_machine, run_stage, write_json
 from pixelword.world import examples
-
-logger = logging.getLogger("pixelword.demo")
 
 PARTS = {
     "learn words": 12.0,
@@ -59,24 +52,13 @@ PARTS = {
 """What is done, with its share of the time."""
 
 
-def run_demo(out: Path, photos: Path | None = None, fast: bool = False, seed: int = 0) -> None:
-    """Do everything that `pixelword demo` promises; a folder that was begun is continued.
-
-    Args:
-        out: folder of the run; the page is `report.html` in it.
-        photos: folder of photographs to read at their own resolutions; those inside scikit-image when None.
-        fast: a run of a minute or two that promises no accuracy.
-        seed: of the world, the weights and the exam.
-
-    Raises:
-        ConfigError: the folder belongs to a run with another seed or plan.
-        InputError: the folder of photographs is not there or empty.
-    """
+def run(out: Path, photos: Path | None, fast: bool, seed: int) -> None:
+    """See `pixelword.demo.run_demo`."""
     pictures = find_photos(photos)
     out.mkdir(parents=True, exist_ok=True)
     with Bars(PARTS) as bars, said_in(out, bars), quiet_transformers():
         plan = the_plan(first_stage(neo_tiny()), fast=fast)
-        machine = look_at_machine()
+        machine = look_at_machine(short=fast)
         begin(out, plan, machine, fast, seed)
         demo = Demo(out, plan, machine, seed, bars)
         model = demo.model()
@@ -111,7 +93,7 @@ class Demo:
             )
         ):
             self.stage(part, lesson, folder, neo, number + 1)
-        neo.eval()
+        neo.train(False)
         if not (self.out / "model").exists():
             beside = self.out / "model.partial"
             shutil.rmtree(beside, ignore_errors=True)
@@ -236,70 +218,3 @@ def compile_layers(model: PreTrainedModel, machine: Machine) -> None:
         decoder = model.model if isinstance(model, Qwen3ForCausalLM) else model.model.language_model
         for layer in decoder.layers:
             layer.compile(dynamic=False)
-
-
-def begin(out: Path, plan: Plan, machine: Machine, fast: bool, seed: int) -> None:
-    """Write down what this run is, or make sure that the folder is of the same run."""
-    file, now = out / "run.json", {"seed": seed, "fast": fast, "plan": plan.model_dump(mode="json")}
-    if file.exists():
-        before = json.loads(file.read_text(encoding="utf-8"))
-        other = [key for key in now if before.get(key) != now[key]]
-        if other:
-            raise ConfigError(
-                f"{out} holds a run with another {' and '.join(other)}",
-                got=", ".join(f"{key} {before.get(key)} there, {now[key]} now" for key in other if key != "plan"),
-                fix="choose another --out, or remove the folder",
-            )
-        return
-    modules = {"pixelword": pixelword, "torch": torch, "transformers": transformers}
-    versions = {name: module.__version__ for name, module in modules.items()}
-    write_json(
-        file,
-        {**now, "machine": machine.why, "processor": platform.processor() or platform.machine(), "versions": versions},
-    )
-
-
-class Say(logging.Handler):
-    """Prints log lines above the progress bars."""
-
-    def __init__(self, bars: Bars) -> None:
-        super().__init__()
-        self.bars = bars
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.bars.say(self.format(record))
-
-
-@contextmanager
-def said_in(out: Path, bars: Bars) -> Iterator[None]:
-    """Send what pixelword logs to the terminal and into log.txt."""
-    root = logging.getLogger("pixelword")
-    file = logging.FileHandler(out / "log.txt", encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    handlers: list[logging.Handler] = [file, Say(bars)]
-    level = root.level
-    root.setLevel(logging.INFO)
-    for handler in handlers:
-        root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        for handler in handlers:
-            root.removeHandler(handler)
-            handler.close()
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Without the loading bars of transformers, which would tear ours apart."""
-    log = transformers.utils.logging
-    verbosity, shown = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(verbosity)
-        if shown:
-            log.enable_progress_bar()

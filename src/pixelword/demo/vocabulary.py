@@ -18,7 +18,7 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
     """Splits at white space and looks words up; line breaks, which the chat template writes, are white space too."""
     vocabulary = {word: number for number, word in enumerate((*SPECIAL, UNKNOWN, *WORDS))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,

@@ -29,16 +29,18 @@ class Machine:
     why: str
 
 
-def look_at_machine() -> Machine:
-    """bfloat16 only where the CPU multiplies it fast, torch.compile only where a C++ compiler works."""
-    fast, compiler = has_fast_bfloat16(), compiler_works()
-    why = (
-        ("bfloat16 products (the CPU has AMX)" if fast else "float32 (no fast bfloat16 on this CPU)")
-        + ", "
-        + ("compiled layers" if compiler else "eager layers (no working C++ compiler for torch.compile)")
-        + f", {torch.get_num_threads()} threads"
-    )
-    return Machine(fast, compiler, why)
+def look_at_machine(*, short: bool = False) -> Machine:
+    """bfloat16 only where the CPU multiplies it fast, torch.compile only where a C++ compiler works.
+
+    Args:
+        short: the run is over before compiling would have paid for itself.
+    """
+    fast, compiler = has_fast_bfloat16(), not short and compiler_works()
+    products = "bfloat16 products (the CPU has AMX)" if fast else "float32 (no fast bfloat16 on this CPU)"
+    reason = "a short run" if short else "no working C++ compiler for torch.compile"
+    layers = "compiled layers" if compiler else f"eager layers ({reason})"
+    threads = torch.get_num_threads()
+    return Machine(fast, compiler, f"{products}, {layers}, {threads} thread{'s' if threads > 1 else ''}")
 
 
 def has_fast_bfloat16() -> bool:
@@ -55,7 +57,7 @@ def compiler_works() -> bool:
     try:
         with torch.no_grad():
             torch.compile(_probe)(torch.ones(64))
-    except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
+    except torch._dynamo.exc.TorchDynamoException as error:
         logger.warning("torch.compile does not work here: %s", str(error).splitlines()[0])
         return False
     return True
