@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -64,7 +65,7 @@ def test_another_process_with_another_hash_seed_draws_the_same():
     outputs = {
         subprocess.run(
             [sys.executable, "-X", "utf8", "-c", code],
-            env={"PYTHONHASHSEED": seed},
+            env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,
             check=True,
