@@ -85,6 +85,10 @@ BREAKS = {
         ),
         "another shape",
     ),
+    "whole numbers": (
+        lambda folder: edit(folder, lambda tensors: tensors.update({SOME: tensors[SOME].to(torch.int8)})),
+        "is I8",
+    ),
     "a successor's tensors": (
         lambda folder: edit(folder, lambda tensors: tensors.update({SOME + "_mot_gen": torch.zeros(1)})),
         "successor",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForImageTextToText, Qwen2Tokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, Qwen2Tokenizer
 
 from pixelword.convert import load_released, read_config, save_released
 from pixelword.errors import CheckpointError, ConfigError, InputError
@@ -102,6 +102,28 @@ def test_what_we_wrote_loads_through_transformers_without_remote_code(released, 
     loaded = AutoModelForImageTextToText.from_pretrained(out)
     assert isinstance(loaded, NeoForConditionalGeneration)
     assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
+def test_the_backbone_is_read_from_a_whole_folder_and_never_written_alone(tmp_path, released):
+    whole, _ = load_released(released)
+    backbone = AutoModel.from_pretrained(released)
+    assert all(torch.equal(tensor, backbone.state_dict()[name]) for name, tensor in whole.model.state_dict().items())
+    with pytest.raises(CheckpointError, match="backbone alone"):
+        backbone.save_pretrained(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_may_come_from_memory(released):
+    whole, _ = load_released(released)
+    copy = NeoForConditionalGeneration.from_pretrained(None, config=whole.config, state_dict=whole.state_dict())
+    assert all(torch.equal(tensor, copy.state_dict()[name]) for name, tensor in whole.state_dict().items())
+
+
+def test_a_configuration_and_a_tokenizer_that_disagree_on_image_tokens_are_refused(released, edit_config):
+    """Without the keys config.json means the released numbers, which this tokenizer does not have."""
+    edit_config(released, lambda config: (config.pop("img_context_token_id"), config.pop("img_start_token_id")))
+    with pytest.raises(CheckpointError, match=r"disagree.*\n.*151669.*261"):
+        load_released(released)
 
 
 @torch.no_grad()

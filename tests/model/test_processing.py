@@ -124,7 +124,7 @@ def test_pictures_alone_and_text_alone():
         PROCESSOR()
     with pytest.raises(InputError, match="pictures and words"):
         PROCESSOR(text="a", videos=[1])
-    for text in ([], [1], [["a"]]):
+    for text in (5, [], [1], [["a"]]):
         with pytest.raises(PromptError, match="list of strings"):
             PROCESSOR(text=text)
 

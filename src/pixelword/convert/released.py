@@ -63,7 +63,24 @@ def load_released(
     kept = dtype or read_tensor(folder, WORDS).dtype
     model = NeoForConditionalGeneration.from_pretrained(folder, config=config, dtype=kept)
     model.eval()
-    return model, NeoProcessor.from_pretrained(folder, **processor_settings)
+    processor = NeoProcessor.from_pretrained(folder, **processor_settings)
+    check_token_ids(config, processor)
+    return model, processor
+
+
+def check_token_ids(config: NeoConfig, processor: NeoProcessor) -> None:
+    """Raises:
+    CheckpointError: configuration and tokenizer disagree on the tokens around a picture.
+    """
+    ids = processor.token_ids
+    wanted = (ids.context, ids.image_start, ids.image_end)
+    found = (config.image_token_id, config.image_start_token_id, config.image_end_token_id)
+    if wanted != found:
+        raise CheckpointError(
+            "config.json and the tokenizer disagree on the ids of <IMG_CONTEXT>, <img> and </img>",
+            got=f"{found} in config.json, {wanted} in the tokenizer",
+            fix="set img_context_token_id, img_start_token_id and image_end_token_id to the tokenizer's",
+        )
 
 
 def read_config(folder: Path, pre_buffer_layers: int | None = None) -> NeoConfig:

@@ -34,6 +34,7 @@ KEY_RENAMINGS = {
 }
 HEAD, WORDS = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
 INDEX_FILE, SINGLE_FILE = "model.safetensors.index.json", "model.safetensors"
+FLOATS = ("F64", "F32", "F16", "BF16")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -69,19 +70,29 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor in a folder, from the headers alone; never unpickles.
 
     Raises:
-        CheckpointError: no safetensors, a missing or broken shard, or an index that points nowhere.
+        CheckpointError: no safetensors, a missing or broken shard, an index that points nowhere, or other numbers than
+            floating-point ones.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for file in weight_files(folder):
         try:
             with safe_open(file, framework="pt") as opened:
-                shapes |= {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+                slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  (not a mapping)
+                kinds = {name: part.get_dtype() for name, part in slices.items()}
+                shapes |= {name: tuple(part.get_shape()) for name, part in slices.items()}
         except (SafetensorError, OSError) as error:
             raise CheckpointError(
                 f"{file.name} is not a whole safetensors file",
                 got=f"{error} ({file.stat().st_size} bytes)",
                 fix="download or save it again; a pickle under this name is never opened",
             ) from error
+        odd = sorted(name for name, kind in kinds.items() if kind not in FLOATS)
+        if odd:
+            raise CheckpointError(
+                f"{file.name}: weights must be {', '.join(FLOATS)}",
+                got=f"{odd[0]} is {kinds[odd[0]]}, and {len(odd) - 1} others",
+                fix="use weights that are not quantised",
+            )
     return shapes
 
 
@@ -176,10 +187,12 @@ def check_folder(folder: Path, config: NeoConfig) -> None:
 
 
 class StrictCheckpoint:
-    """Mixin before `PreTrainedModel`: `from_pretrained` that loads everything, exactly, or raises CheckpointError."""
+    """Mixin before `PreTrainedModel`: loads and saves everything, exactly, or raises CheckpointError."""
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Any:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str] | None, *args: Any, **kwargs: Any
+    ) -> Any:
         """Load a folder or a hub repository in the released layout; arguments as in transformers.
 
         Raises:
@@ -188,12 +201,12 @@ class StrictCheckpoint:
         for refused in ("trust_remote_code", "use_safetensors"):
             kwargs.pop(refused, None)
         wants_info = kwargs.pop("output_loading_info", False)
-        folder = Path(pretrained_model_name_or_path)
-        if folder.is_dir():
+        folder = Path(pretrained_model_name_or_path or "", kwargs.get("subfolder", ""))
+        if pretrained_model_name_or_path is not None and folder.is_dir():  # None: the weights come as state_dict
             config = kwargs.pop("config", None)
             if not isinstance(config, NeoConfig):
                 config = NeoConfig.from_pretrained(folder)
-            check_folder(folder / kwargs.get("subfolder", ""), config)
+            check_folder(folder, config)
             kwargs["config"] = config
         model, info = super().from_pretrained(  # type: ignore[misc]
             pretrained_model_name_or_path, *args, use_safetensors=True, output_loading_info=True, **kwargs
@@ -210,3 +223,17 @@ class StrictCheckpoint:
                 fix="use the config.json that was saved with these weights",
             )
         return (model, info) if wants_info else model
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Write the released layout; arguments as in transformers.
+
+        Raises:
+            CheckpointError: this is the backbone alone; a folder without a head is in nobody's layout.
+        """
+        if not hasattr(self, "lm_head"):
+            raise CheckpointError(
+                "the backbone alone cannot be saved",
+                got=type(self).__name__,
+                fix="call save_pretrained of the NeoForConditionalGeneration around it",
+            )
+        super().save_pretrained(save_directory, *args, **kwargs)  # type: ignore[misc]

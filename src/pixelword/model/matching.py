@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pixelword.errors import ImageError, PromptError
@@ -46,7 +46,7 @@ def read_prompts(text: str | Sequence[str]) -> list[str]:
     Raises:
         PromptError: there is none, or one is no string.
     """
-    prompts = [text] if isinstance(text, str) else list(text)
+    prompts = [text] if isinstance(text, str) or not isinstance(text, Iterable) else list(text)
     if not prompts or not all(isinstance(prompt, str) for prompt in prompts):
         kinds = ", ".join(sorted({type(prompt).__name__ for prompt in prompts})) or "an empty list"
         raise PromptError("text must be a string or a list of strings", got=kinds, fix="pass at least one prompt")

@@ -43,7 +43,7 @@ from pixelword.model.patches import NeoVisionModel
 from pixelword.model.rope import NeoRotaryEmbedding, pair_table
 
 
-class NeoPreTrainedModel(StrictCheckpoint, PreTrainedModel):  # type: ignore[misc]  # one signature for all keywords
+class NeoPreTrainedModel(StrictCheckpoint, PreTrainedModel):
     """What both classes share: initialisation, attention names, and loading that tolerates nothing silently."""
 
     config: NeoConfig
@@ -99,7 +99,9 @@ class NeoTextModel(nn.Module):
 
 
 class NeoModel(NeoPreTrainedModel):
-    """The backbone: pixels and words in, final hidden states out."""
+    """The backbone: pixels and words in, final hidden states out. It is read from a whole folder, without the head."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]  # noqa: RUF012
 
     def __init__(self, config: NeoConfig) -> None:
         super().__init__(config)
