@@ -1,6 +1,6 @@
 """Claims of the mini's drawing half: right pictures pass, single faults do not, and riddles have one solution.
 
-A sample runs here; the same over 10,000 seeds is in benchmarks/realunify_mini_checkers.py.
+A sample runs here; benchmarks/realunify_mini_checkers.py runs over as many seeds as wanted.
 """
 
 from __future__ import annotations
