@@ -10,7 +10,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, Qwen2Tokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageTextToText,
+    Qwen2Tokenizer,
+    Trainer,
+    TrainingArguments,
+)
 
 from pixelword.convert import load_released, read_config, save_released
 from pixelword.errors import CheckpointError, ConfigError, InputError
@@ -117,6 +124,17 @@ def test_weights_may_come_from_memory(released):
     whole, _ = load_released(released)
     copy = NeoForConditionalGeneration.from_pretrained(None, config=whole.config, state_dict=whole.state_dict())
     assert all(torch.equal(tensor, copy.state_dict()[name]) for name, tensor in whole.state_dict().items())
+
+
+@pytest.mark.parametrize("shard", ["5GB", "200KB"])
+@pytest.mark.parametrize("variant", ["tied", "untied"])
+def test_a_plain_trainer_continues_with_the_weights_of_its_checkpoint(variant, shard, tmp_path):
+    saved, processor = load_released(FIXTURES / variant)
+    checkpoint = save_released(saved, processor, tmp_path / "checkpoint-1", max_shard_size=shard)
+    fresh = NeoForConditionalGeneration(saved.config)
+    arguments = TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
+    Trainer(fresh, arguments)._load_from_checkpoint(str(checkpoint))
+    assert all(torch.equal(tensor, fresh.state_dict()[name]) for name, tensor in saved.state_dict().items())
 
 
 def test_a_configuration_and_a_tokenizer_that_disagree_on_image_tokens_are_refused(released, edit_config):

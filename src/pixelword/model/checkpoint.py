@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,15 @@ def released_name(name: str) -> str:
         if name.startswith(ours):
             return prefix + name[len(ours) :]
     return name.removeprefix("model.")
+
+
+def name_in_memory(name: str) -> str:
+    """A name on disk -> our parameter name; our own names stay."""
+    for old, new in KEY_RENAMINGS.items():
+        name, changed = re.subn(old, new, name)
+        if changed:
+            break
+    return name
 
 
 def expected_shapes(config: NeoConfig) -> dict[str, tuple[int, ...]]:
@@ -223,6 +233,14 @@ class StrictCheckpoint:
                 fix="use the config.json that was saved with these weights",
             )
         return (model, info) if wants_info else model
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As in torch; released names are taken too. The Trainer hands them over when it continues a run: without
+        this it would find no name that fits, say so in a warning, and go on with the weights it has.
+        """
+        if hasattr(self, "lm_head"):
+            state_dict = {name_in_memory(name): tensor for name, tensor in state_dict.items()}
+        return super().load_state_dict(state_dict, *args, **kwargs)  # type: ignore[misc]
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Write the released layout; arguments as in transformers.
