@@ -76,6 +76,7 @@ def from_array(pixels: NDArray[np.uint8]) -> Image:
         raise ImageError(
             "an array of pixels has 8-bit values, one grey or three or four colour channels last",
             got=f"{pixels.dtype} {pixels.shape}",
+            fix="scale it to 0-255, as uint8, colours in the last axis",
         )
     return PIL.Image.fromarray(pixels)
 
@@ -106,7 +107,7 @@ def decode(source: bytes | Path) -> Image:
 def flatten(picture: Image) -> Image:
     """RGB, or RGBA where something is transparent; 16-bit and float pictures are scaled to their own range."""
     if not picture.width or not picture.height:
-        raise ImageError("this picture has no pixels", got=f"{picture.width} x {picture.height}")
+        raise ImageError("this picture has no pixels", got=f"{picture.width} x {picture.height}", fix="leave it out")
     if picture.mode in {"RGB", "RGBA"}:
         return picture.copy()
     if picture.mode.startswith(("I", "F")):

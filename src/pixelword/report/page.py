@@ -64,7 +64,11 @@ class Page:
         """
         taken = {section.anchor for section in self.sections} | {"top"}
         if anchor and (anchor in taken or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", anchor)):
-            raise InputError("an anchor is free and made of a-z, 0-9 and hyphens", got=anchor)
+            raise InputError(
+                "an anchor is free and made of a-z, 0-9 and hyphens",
+                got=anchor,
+                fix="leave it out to have one made from the title",
+            )
         name = anchor or anchor_of(title)
         number = 2
         while not anchor and name in taken:

@@ -44,7 +44,9 @@ class Series:
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
-            raise InputError("a curve has one y per x", got=f"{self.name}: {len(self.x)} x and {len(self.y)} y")
+            raise InputError(
+                "a curve has one y per x", got=f"{self.name}: {len(self.x)} x and {len(self.y)} y", fix="pass pairs"
+            )
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class BarPlot:
         if isinstance(self.chance, Sequence):
             self.check(len(self.chance), "chance")
         if not self.limits[0] < self.limits[1]:
-            raise InputError("an axis runs from a lower to a higher end", got=self.limits)
+            raise InputError("an axis runs from a lower to a higher end", got=self.limits, fix="swap its ends")
 
     def check(self, count: int, name: str) -> None:
         if count != len(self.categories):

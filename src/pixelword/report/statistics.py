@@ -71,7 +71,11 @@ class Estimate:
 
     def __post_init__(self) -> None:
         if not self.low <= self.value <= self.high:
-            raise InputError("a number lies inside its interval", got=f"{self.value} in [{self.low}, {self.high}]")
+            raise InputError(
+                "a number lies inside its interval",
+                got=f"{self.value} in [{self.low}, {self.high}]",
+                fix="pass value, low and high in this order",
+            )
 
     @property
     def number(self) -> str:

@@ -66,6 +66,7 @@ class TokenStrip:
                 raise InputError(
                     "each token has one index per name",
                     got=f"token {number} has {token.indices} for {', '.join(self.names)}",
+                    fix="give every token all of them, or none",
                 )
 
     @property
@@ -109,13 +110,16 @@ class TokenGrid:
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.columns < 1:
-            raise InputError("a token grid has rows and columns", got=f"{self.rows} x {self.columns}")
+            raise InputError(
+                "a token grid has rows and columns", got=f"{self.rows} x {self.columns}", fix="pass at least 1 x 1"
+            )
         if self.weights is not None:
             widths = {len(row) for row in self.weights}
             if len(self.weights) != self.rows or widths != {self.columns}:
                 raise InputError(
                     "the weights of a token grid have its shape",
                     got=f"{len(self.weights)} rows of {sorted(widths)} for {self.rows} x {self.columns}",
+                    fix="pass one weight per token, row by row",
                 )
 
     @property
@@ -161,7 +165,9 @@ class MaskPicture:
 
         weights = np.nan_to_num(np.asarray(self.mask, dtype=np.float64)).clip(0, 1)
         if weights.ndim != 2 or not weights.size:
-            raise InputError("a mask is a filled table of queries and keys", got=f"shape {weights.shape}")
+            raise InputError(
+                "a mask is a filled table of queries and keys", got=f"shape {weights.shape}", fix="pass (queries, keys)"
+            )
         return weights
 
     @property

@@ -73,6 +73,7 @@ def sentence(form: str, /, **values: Inline) -> tuple[Inline, ...]:
         raise InputError(
             "a sentence has one value for each name in braces",
             got=f"names {', '.join(sorted(names))}; values {', '.join(sorted(values))}",
+            fix="pass every name in braces once, and no other",
         )
     filled: list[Inline] = []
     for text, name in parts:

@@ -74,7 +74,11 @@ def select(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         try:
             matched = [name for name in names if re.fullmatch(pattern, name)]
         except re.error as error:
-            raise ConfigError("a pattern of what learns is no regular expression", got=f"{pattern}: {error}") from error
+            raise ConfigError(
+                "a pattern of what learns is no regular expression",
+                got=f"{pattern}: {error}",
+                fix="write it as for Python's re, with points escaped",
+            ) from error
         if not matched:
             fix = nearest(pattern.replace("\\", ""), names)
             raise ConfigError("a pattern of what learns matches no parameter", got=pattern, fix=fix)
