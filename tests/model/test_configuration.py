@@ -129,6 +129,7 @@ def test_depth_of_the_pre_buffer_is_inferred_for_released_widths():
         (lambda: NeoVisionConfig(patch_size="four"), "vision_config.patch_size has the wrong type"),
         (lambda: NeoTextConfig(num_hidden_layers=1.5), "llm_config.num_hidden_layers has the wrong type"),
         (lambda: neo_tiny(img_start_token_id="<img>"), "img_start_token_id has the wrong type"),
+        (lambda: neo_tiny(template="internvl2_5"), "must be neo1_0"),
         (lambda: neo_tiny(hiden_size=4), "did you mean 'hidden_size'"),
     ],
 )

@@ -189,3 +189,9 @@ def test_a_branch_without_its_trunk_is_refused():
             sample_ids=torch.tensor([[0, 0, 1]]),
             branch_ids=torch.tensor([[0, 1, 1]]),
         )
+
+
+@pytest.mark.parametrize("ids", [torch.ones(1, 0, dtype=torch.long), torch.ones(3, dtype=torch.long)])
+def test_empty_rows_and_missing_batch_dimensions_are_named(ids):
+    with pytest.raises(ShapeError, match="at least one token"):
+        token_layout(small_config(), ids)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -66,6 +68,35 @@ def test_every_layer_is_the_recorded_one(reference_model):
         torch.testing.assert_close(ours[0], states[number], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(output.hidden_states[-1][0], run.tensors["final_norm"], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(seen["attn_out"], run.tensors["layer0.attn_out"].flatten(1), atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_queries_keys_and_values_are_the_recorded_ones(reference_model):
+    model, run = reference_model("tied"), Recorded("tied", "one_image")
+    text = model.model.language_model
+    layer = text.layers[0]
+    x = layer.input_layernorm(run.tensors["hidden_states"][:1])
+    cos_sin = text.rotary_emb(run.tensors["indexes"][:, None], torch.float32)
+    value = layer.self_attn.v_proj(x).unflatten(-1, (2, 32)).transpose(1, 2)
+    for name, ours in {
+        "q": layer.self_attn._queries(x, cos_sin),
+        "k": layer.self_attn._keys(x, cos_sin),
+        "v": value,
+    }.items():
+        torch.testing.assert_close(ours[0], run.tensors[f"layer0.{name}"], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+@torch.no_grad()
+def test_bfloat16_stays_within_the_reference_s_own_error(reference_model, goldens, case):
+    """bfloat16 logits differ from the recorded float32 ones as much as the reference's own do, give or take half."""
+    run = Recorded("tied", case)
+    model = copy.deepcopy(reference_model("tied")).to(torch.bfloat16)
+    model.set_attn_implementation("sdpa")
+    error = (model(**run.inputs).logits[0].float() - run.tensors["logits"]).abs()
+    measured = goldens["variants"]["tied"]["inference"][case]
+    assert float(error.max()) < 1.5 * measured["bf16_vs_f32_maxabs"]
+    assert float(error.mean()) < 1.5 * measured["bf16_vs_f32_meanabs"]
 
 
 @pytest.mark.parametrize("case", CASES[1:])

@@ -321,6 +321,11 @@ class NeoConfig(PreTrainedConfig):
                 fix="set vision_config.llm_hidden_size to the decoder's width",
             )
         self.downsample_ratio = vision.downsample_ratio
+        if self.template not in (None, "neo1_0"):
+            raise ConfigError(
+                "the conversation template must be neo1_0", got=repr(self.template), fix="leave it out, or use neo1_0"
+            )
+        self.template = "neo1_0"
         if self.image_end_token_id is None:
             self.image_end_token_id = self.img_start_token_id + 1
         if self.tie_word_embeddings is None:

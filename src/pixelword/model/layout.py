@@ -98,6 +98,12 @@ def token_layout(
         PromptError: placeholders and grids do not match.
         ShapeError: index vectors of another shape, or a branch without a trunk.
     """
+    if input_ids.ndim != 2 or input_ids.shape[1] == 0:
+        raise ShapeError(
+            "input_ids must be (rows, tokens) with at least one token",
+            got=tuple(input_ids.shape),
+            fix="add the batch dimension, or leave empty rows out",
+        )
     for name, vector in {"attention_mask": attention_mask, "sample_ids": sample_ids, "branch_ids": branch_ids}.items():
         if vector is not None and vector.shape != input_ids.shape:
             raise ShapeError(
