@@ -19,6 +19,8 @@ from transformers.generation.logits_process import LogitsProcessorList, Suppress
 
 from pixelword.errors import BackendError, InputError, PromptError, ShapeError
 from pixelword.model.configuration import NeoConfig
+from pixelword.model.decoding import decoder_for
+from pixelword.model.decoding_cache import DecodingCache
 from pixelword.model.layout import next_position, token_layout
 
 if TYPE_CHECKING:
@@ -96,6 +98,29 @@ class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do
                 got="attention_mask 0 at the last token",
                 fix="pad on the left, as NeoProcessor does, so that answers follow their prompts",
             )
+
+    def _prepare_cache_for_generation(
+        self,
+        generation_config: GenerationConfig,
+        model_kwargs: dict[str, Any],
+        generation_mode: Any,
+        batch_size: int,
+        max_cache_length: int,
+    ) -> None:
+        """A cache with room, and a decoder that fills it, where `decoding` can serve the model; else the usual one."""
+        mine = model_kwargs.get("past_key_values")
+        wanted = generation_config.use_cache and generation_config.cache_implementation in (None, "dynamic")
+        if wanted and (mine is None or isinstance(mine, DecodingCache)) and generation_config.num_beams == 1:
+            decoder = decoder_for(self)
+            if isinstance(mine, DecodingCache):
+                mine.decoder = decoder
+            elif decoder is not None:
+                layers = self.config.llm_config.num_hidden_layers
+                model_kwargs["past_key_values"] = DecodingCache(decoder, layers)
+                return
+        super()._prepare_cache_for_generation(
+            generation_config, model_kwargs, generation_mode, batch_size, max_cache_length
+        )
 
     def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> Tensor:
         """(3, B, N) for the whole prompt, cached part included."""

@@ -28,6 +28,8 @@ from pixelword.errors import ShapeError
 from pixelword.model.attention import flex_kernel, render
 from pixelword.model.checkpoint import StrictCheckpoint
 from pixelword.model.configuration import NeoConfig, NeoTextConfig
+from pixelword.model.decoding import fast_logits
+from pixelword.model.decoding_cache import DecodingCache
 from pixelword.model.generation import NeoGeneration
 from pixelword.model.layers import NeoAttention, NeoDecoderLayer, NeoRMSNorm
 from pixelword.model.layout import (
@@ -344,6 +346,13 @@ class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationM
             would only cost memory; the cache.
         """
         rows = self._kept_rows(logits_to_keep, input_ids if input_ids is not None else inputs_embeds, labels, kwargs)
+        nothing_else = labels is None and sample_ids is None and branch_ids is None and use_cache is not False
+        if isinstance(past_key_values, DecodingCache) and nothing_else and not _asks(kwargs):
+            seen = (input_ids, attention_mask, pixel_values, image_grid_thw, position_ids, inputs_embeds)
+            fast = fast_logits(self, past_key_values, *seen, rows)
+            if fast is not None:
+                fast = fast if rows is not None else _kept(fast, logits_to_keep)
+                return CausalLMOutputWithPast(logits=fast, past_key_values=past_key_values)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -387,6 +396,10 @@ class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationM
         if not 0 < logits_to_keep < new:
             return None
         return torch.arange(new - logits_to_keep, new, device=tokens.device)
+
+
+def _asks(kwargs: dict[str, Any]) -> bool:
+    return any(value is not None and value is not False for value in kwargs.values())
 
 
 def _kept(hidden_states: Tensor, logits_to_keep: int | Tensor) -> Tensor:
