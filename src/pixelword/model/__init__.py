@@ -9,8 +9,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
 from pixelword.model.checkpoint import register_renamings
 from pixelword.model.configuration import NeoConfig, NeoTextConfig, NeoVisionConfig
 from pixelword.model.image_processing import NeoImageProcessor
-from pixelword.model.modeling import NeoForConditionalGeneration, NeoModel, NeoPreTrainedModel
+from pixelword.model.modeling import NeoForConditionalGeneration, NeoModel
 from pixelword.model.presets import neo_2b, neo_9b, neo_tiny
+from pixelword.model.pretrained import NeoPreTrainedModel
 from pixelword.model.processing import NeoProcessor, register_processors
 
 register_renamings()
