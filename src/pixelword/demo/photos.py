@@ -21,16 +21,16 @@ from pixelword.model.processing import NeoProcessor
 from pixelword.train import write_json
 from pixelword.world import LIST
 
-SHIPPED = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png", "camera.png", "motorcycle_left.png")
+SHIPPED = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png")
 """Photographs that are inside scikit-image's wheel, so that no download is needed."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
-MOST = 12
+MOST = 8
 """Photographs of a folder that are read."""
 
-BOUNDS = {"min_pixels": 64 * 64, "max_pixels": 240_000}
-"""Pixels of a picture after resizing: up to 3750 tokens of 8 x 8 pixels, which the model's context holds."""
+BOUNDS = {"min_pixels": 64 * 64, "max_pixels": 120_000}
+"""Pixels of a picture after resizing: up to 1875 tokens of 8 x 8 pixels, which the model's context holds."""
 
 
 @dataclass(frozen=True)
