@@ -179,7 +179,12 @@ def accuracy(page: Page, results: Results) -> None:
                 blind=share(results.blind),
             ),
             "The two intervals do not touch: it looks. " if apart else "The two intervals touch: it may not look. ",
-            sentence("Whole captions, every object with colour, shape and place: {captions} right.", captions=captions),
+            sentence(
+                "Whole captions, every object with colour, shape and place: {captions} right. "
+                if results.run["plan"]["answer"]["captions"]
+                else "The last stage asks questions only, and the skill of captions is lost on the way: {captions} right.",
+                captions=captions,
+            ),
         ),
         BarPlot(
             list(KINDS),

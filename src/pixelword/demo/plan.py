@@ -23,7 +23,7 @@ class Plan(Settings):
     words: Lesson = Field(description="the language model, before it sees")
     see: Lesson = Field(description="stage 1: patch embedding, pre-Buffer, height and width weights; captions only")
     join: Lesson = Field(description="stage 2: everything; captions and questions")
-    answer: Lesson = Field(description="stage 3: everything; mostly questions")
+    answer: Lesson = Field(description="stage 3: everything; questions only")
     probe_every: int = Field(default=60, description="steps between looks at the accuracy while training")
     probe_scenes: int = Field(default=48, description="scenes of such a look")
     exam_scenes: int = Field(default=320, description="held-out scenes of the exam")
@@ -43,15 +43,15 @@ def the_plan(first_stage: tuple[str, ...], *, fast: bool) -> Plan:
     def steps(number: int) -> int:
         return max(number // 12, 10) if fast else number
 
-    words = Stage(name="words", learns=EVERYTHING, steps=steps(300), length=120, schedule="cosine")
+    words = Stage(name="words", learns=EVERYTHING, steps=steps(400), length=120, schedule="cosine")
     see = Stage(name="see", learns=first_stage, steps=steps(220), length=168)
     join = Stage(name="join", learns=EVERYTHING, steps=steps(280), length=168)
-    answer = Stage(name="answer", learns=EVERYTHING, steps=steps(540), length=168, schedule="cosine")
+    answer = Stage(name="answer", learns=EVERYTHING, steps=steps(500), length=168, schedule="cosine")
     plan = Plan(
         words=Lesson(stage=words, captions=1, questions=8),
         see=Lesson(stage=see, captions=4, questions=0),
         join=Lesson(stage=join, captions=2, questions=7),
-        answer=Lesson(stage=answer, captions=1, questions=8),
+        answer=Lesson(stage=answer, captions=0, questions=10),
     )
     if not fast:
         return plan
