@@ -182,7 +182,7 @@ def accuracy(page: Page, results: Results) -> None:
             sentence(
                 "Whole captions, every object with colour, shape and place: {captions} right. "
                 if results.run["plan"]["answer"]["captions"]
-                else "The last stage asks questions only, and the skill of captions is lost on the way: {captions} right.",
+                else "The last stage asks questions only, and captions are forgotten: {captions} whole ones right.",
                 captions=captions,
             ),
         ),
