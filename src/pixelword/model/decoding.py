@@ -27,6 +27,7 @@ from pixelword.model import decoding_math as formulas
 from pixelword.model.attention import render, sdpa_attention
 from pixelword.model.decoding_cache import DecodingCache
 from pixelword.model.decoding_weights import WeightCopies
+from pixelword.model.masks import additive_mask
 
 if TYPE_CHECKING:
     from pixelword.model.layout import TokenLayout
@@ -127,6 +128,7 @@ class Decoder:
         keys = int(cache.get_seq_length()) + new
         dtype = self.copies.dtype
         mask = render(layout, keys, "sdpa", dtype)
+        blocks = [_biased(*block) for block in mask] if isinstance(mask, list) and dtype == torch.float32 else None
         cos_sin = formulas.tables(layout.position_ids.flatten(1), self.constants)
         x = embeds.to(dtype).reshape(-1, width)
         last = len(weights.layers) - 1
@@ -139,7 +141,7 @@ class Decoder:
                 x = x[chosen]
                 table = table[0][chosen], table[1][chosen]
                 query, _, _ = formulas.queries_keys_values(x, layer, table, self.constants, size)
-                mask = render(layout.select(kept), keys, "sdpa", dtype)
+                mask, blocks = render(layout.select(kept), keys, "sdpa", dtype), None
             else:
                 self._any_length(x, *cos_sin)
                 query, key, value = self._before(x, layer, cos_sin, norm_qk, self.constants, size)
@@ -147,11 +149,18 @@ class Decoder:
             all_keys, all_values = cache.layers[number].update(*in_rows)
             query = query.unflatten(0, (rows, -1)).transpose(1, 2)
             assert not isinstance(mask, BlockMask)
-            attended, _ = sdpa_attention(_IN_EVAL, query, all_keys, all_values, mask, scaling=1.0)
+            if blocks is not None:
+                attended = formulas.attend_blocks(query, all_keys, all_values, blocks)
+            else:
+                attended, _ = sdpa_attention(_IN_EVAL, query, all_keys, all_values, mask, scaling=1.0)
             mixed = attended.flatten(2).flatten(0, 1)
             self._any_length(x, mixed)
             x = self._after(x, mixed, layer, self.constants)
         return formulas.logits_of(x, weights, self.constants).unflatten(0, (rows, -1))
+
+
+def _biased(rows: slice, keys: slice, allowed: Tensor) -> formulas.BiasedBlock:
+    return formulas.BiasedBlock(rows, keys, None if bool(allowed.all()) else additive_mask(allowed, torch.float32))
 
 
 def hidden(attention_mask: Tensor | None, room: int, rows: int, length: int, device: torch.device) -> Tensor | None:

@@ -46,22 +46,25 @@ class NeoPatchEmbedding(nn.Module):
         order, column, row = (index.to(pixel_values.device) for index in merged_order(image_grid_thw, merge))
         pixels_PK = pixel_values[order].to(conv1.weight.dtype)
         hidden_PC = F.gelu(F.linear(pixels_PK, conv1.weight.flatten(1), conv1.bias))
-        hidden_PC = self._place(hidden_PC, column, row).to(conv1.weight.dtype)
+        side = max(image_grid_thw.flatten().tolist(), default=0)
+        hidden_PC = self._place(hidden_PC, column, row, side).to(conv1.weight.dtype)
         # Four neighbours stand together as (dy, dx, C), so the kernel (D, C, dy, dx) is read in that order.
         window_MK = hidden_PC.reshape(-1, merge * merge * hidden_PC.shape[-1])
         return F.linear(window_MK, conv2.weight.permute(0, 2, 3, 1).flatten(1), conv2.bias)
 
-    def _place(self, hidden_PC: Tensor, column: Tensor, row: Tensor) -> Tensor:
+    def _place(self, hidden_PC: Tensor, column: Tensor, row: Tensor, side: int) -> Tensor:
+        """Put the position in; `side` is larger than every column and row."""
         theta, half = float(self.config.rope_theta_vision), hidden_PC.shape[-1] // 2
         if self.config.patch_position == "none":
             return hidden_PC
         frequency = frequencies(theta, half).to(hidden_PC.device)
-        angle = torch.cat((column[:, None] * frequency, row[:, None] * frequency), dim=-1)  # (P, C / 2)
+        angle = torch.arange(side, device=hidden_PC.device)[:, None] * frequency
+        table = torch.polar(torch.ones_like(angle), angle)  # cos + i sin: a pair of channels is one complex number
+        turn = torch.cat((table[column], table[row]), dim=-1)  # (P, C / 2)
         if self.config.patch_position == "sinusoidal_add":
-            return hidden_PC + torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)
-        even, odd = hidden_PC.float().unflatten(1, (-1, 2)).unbind(-1)
-        cos, sin = angle.cos(), angle.sin()
-        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(1)
+            return hidden_PC + torch.stack((turn.imag, turn.real), dim=-1).flatten(1)
+        pairs = torch.view_as_complex(hidden_PC.float().unflatten(1, (-1, 2)))
+        return torch.view_as_real(pairs * turn).flatten(1)
 
     def _check(self, pixel_values: Tensor, image_grid_thw: Tensor) -> None:
         width = self.config.num_channels * self.config.patch_size**2
