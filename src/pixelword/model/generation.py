@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers.generation.logits_process import LogitsProcessorList, SuppressTokensLogitsProcessor
+from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 
 from pixelword.errors import BackendError, InputError, PromptError, ShapeError
 from pixelword.model.configuration import NeoConfig
@@ -50,6 +50,21 @@ def _out_of_memory(tokens: int, error: BaseException) -> BackendError:
         got=f"{tokens} prompt tokens; {str(error).splitlines()[0] if str(error) else type(error).__name__}",
         fix="lower the processor's max_pixels, the batch or max_new_tokens, or set prefill_chunk_size",
     )
+
+
+class NeverSampled(LogitsProcessor):
+    """Sets some tokens to minus infinity; transformers' own processor looks at the whole vocabulary for every token.
+
+    Args:
+        ids: the tokens.
+        device: of the scores.
+    """
+
+    def __init__(self, ids: list[int], device: torch.device) -> None:
+        self.ids = torch.tensor(ids, device=device)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        return scores.index_fill(-1, self.ids, float("-inf"))
 
 
 class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do not fit mixins
@@ -149,7 +164,10 @@ class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do
         )
         if position_ids is not None:
             ahead = next_position(self.config, position_ids[..., -1:], num_new_tokens)
-            model_kwargs["position_ids"] = torch.cat((position_ids, ahead), dim=-1)
+            if isinstance(model_kwargs.get("past_key_values"), DecodingCache) and num_new_tokens == 1:
+                model_kwargs["position_ids"] = ahead  # nobody asks for cached tokens again
+            else:
+                model_kwargs["position_ids"] = torch.cat((position_ids, ahead), dim=-1)
         return model_kwargs
 
     def prepare_inputs_for_generation(
@@ -249,7 +267,7 @@ class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do
         processors: LogitsProcessorList = super()._get_logits_processor(generation_config, *args, **kwargs)
         never = [self.config.image_token_id, self.config.image_start_token_id, self.config.image_end_token_id]
         vocabulary = self.config.llm_config.vocab_size
-        processors.insert(0, SuppressTokensLogitsProcessor([id for id in never if id < vocabulary], device=self.device))
+        processors.insert(0, NeverSampled([id for id in never if id < vocabulary], self.device))
         return processors
 
     def _prefill(
