@@ -63,6 +63,64 @@ def test_every_position_scheme_is_served(steps, scheme):
     assert steps
 
 
+def test_a_prompt_long_enough_for_blocks_of_queries(steps):
+    """From 256 tokens on, float32 attention runs block by block; also where a second turn stands behind a cache."""
+    model = small_model()
+    first, second = prompt("a" * 150, (9, 9), "b" * 100), prompt("c" * 130, (8, 8), "d" * 140)
+    wanted = plain(model, **batch(first), **GREEDY)
+    out = model.generate(**batch(first), **GREEDY, return_dict_in_generate=True)
+    assert torch.equal(out.sequences, wanted)
+    ids = torch.cat((wanted, torch.tensor([second[0]])), dim=1)
+    whole = batch(first, second) | {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    wanted = plain(model, **whole, **GREEDY)
+    steps.clear()
+    assert torch.equal(model.generate(**whole, **GREEDY, past_key_values=out.past_key_values), wanted)
+    assert len(steps) == 8
+
+
+def logits_by_token(model: NeoForConditionalGeneration, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Log-probabilities along a fixed answer, so that two ways to compute are compared on the same tokens."""
+    out = model.generate(
+        **inputs, **GREEDY | {"suppress_tokens": list(range(1, 384))}, output_logits=True, return_dict_in_generate=True
+    )
+    assert out.sequences[:, inputs["input_ids"].shape[1] :].eq(0).all()
+    return torch.stack(out.logits).log_softmax(-1)
+
+
+def test_bfloat16_is_as_near_to_float32_as_the_plain_path_is(steps):
+    """Packed matrices and whole buffers: other code, the same rounding."""
+    model, inputs = small_model(), batch(*PROMPTS)
+    exact = logits_by_token(model, inputs)
+    rounded = copy.deepcopy(model).to(torch.bfloat16)
+    inputs["pixel_values"] = inputs["pixel_values"].to(torch.bfloat16)
+    use_plain_decoding(rounded)
+    error_of_plain = (logits_by_token(rounded, inputs) - exact).abs().mean()
+    prepare_for_decoding(rounded)
+    steps.clear()
+    error = (logits_by_token(rounded, inputs) - exact).abs().mean()
+    assert steps
+    assert 0 < error < 1.5 * error_of_plain
+    prepare_for_decoding(model, dtype=torch.bfloat16)
+    inputs["pixel_values"] = inputs["pixel_values"].float()
+    assert 0 < (logits_by_token(model, inputs) - exact).abs().mean() < 1.5 * error_of_plain
+
+
+def test_a_forward_call_with_a_used_cache_never_reads_old_copies(steps):
+    model, inputs = small_model(), batch(PROMPTS[0])
+    out = model.generate(**inputs, **GREEDY, return_dict_in_generate=True)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(-1)
+        positions = model.get_rope_index(out.sequences, inputs["image_grid_thw"])
+        cache = copy.deepcopy(out.past_key_values)
+        cache.crop(-1)
+        last = {"input_ids": out.sequences[:, -2:-1], "position_ids": positions[..., -2:-1]}
+        steps.clear()
+        logits = model(**last, past_key_values=cache).logits[:, -1]
+        assert not steps
+        wanted = model(**inputs | {"input_ids": out.sequences[:, :-1], "attention_mask": None}).logits[:, -1]
+    torch.testing.assert_close(logits, wanted, atol=1e-4, rtol=0)
+
+
 def test_sampling_draws_the_same_tokens_from_the_same_seed(steps):
     model, inputs = small_model(), batch(*PROMPTS)
     options = GREEDY | {"do_sample": True, "num_return_sequences": 3}
@@ -82,7 +140,7 @@ def test_beams_and_foreign_caches_take_the_plain_path(steps):
     assert not steps
 
 
-@pytest.mark.parametrize("change", ["in place", "replaced", "trained", "loaded"])
+@pytest.mark.parametrize("change", ["in place", "unmarked", "replaced", "trained", "loaded"])
 def test_changed_weights_are_never_answered_from_old_copies(steps, change):
     model, inputs = small_model(), batch(*PROMPTS)
     before = model.generate(**inputs, **GREEDY)
@@ -91,6 +149,9 @@ def test_changed_weights_are_never_answered_from_old_copies(steps, change):
         with torch.no_grad():
             for own, new in zip(model.parameters(), other.parameters(), strict=True):
                 own.copy_(new)
+    elif change == "unmarked":  # as adapters are merged: autograd does not count writes through .data
+        for own, new in zip(model.parameters(), other.parameters(), strict=True):
+            own.data.copy_(new.data)
     elif change == "replaced":
         for own, new in zip(model.parameters(), other.parameters(), strict=True):
             own.data = new.data.clone()
@@ -159,3 +220,19 @@ def test_a_growing_layer_holds_what_a_dynamic_one_holds():
     key, value = torch.randn(4, 2, 2, 8), torch.randn(4, 2, 2, 4)
     for mine, wanted in zip(ours.update(key, value), theirs.update(key, value), strict=True):
         assert torch.equal(mine, wanted)
+
+
+@pytest.mark.skipif(not decoding_module._has_compiler(), reason="compiling for a CPU needs a C++ compiler")
+def test_compiled_steps_serve_every_length_with_one_compilation(steps):
+    model, inputs = small_model(num_hidden_layers=1, extra_num_layers=0), batch(*PROMPTS)
+    torch._dynamo.reset()
+    prepare_for_decoding(model, compile=True)
+    counters = torch._dynamo.utils.counters
+    for prompts in (PROMPTS, PROMPTS[1:] + (prompt("a longer one ", (3, 3), "..."),)):
+        inputs = batch(*prompts)
+        wanted = plain(model, **inputs, **GREEDY)
+        counters.clear()
+        steps.clear()
+        assert torch.equal(model.generate(**inputs, **GREEDY), wanted)
+        assert len(steps) == 8
+    assert counters["stats"]["unique_graphs"] == 0
