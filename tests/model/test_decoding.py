@@ -228,7 +228,7 @@ def test_compiled_steps_serve_every_length_with_one_compilation(steps):
     torch._dynamo.reset()
     prepare_for_decoding(model, compile=True)
     counters = torch._dynamo.utils.counters
-    for prompts in (PROMPTS, PROMPTS[1:] + (prompt("a longer one ", (3, 3), "..."),)):
+    for prompts in (PROMPTS, (*PROMPTS[1:], prompt("a longer one ", (3, 3), "..."))):
         inputs = batch(*prompts)
         wanted = plain(model, **inputs, **GREEDY)
         counters.clear()
