@@ -1,0 +1,107 @@
+"""A training step (forward and backward) of the 29.9 M configuration, beside the reference's formulas, in one run.
+
+    python benchmarks/bench_training.py [--rounds 5]
+
+One row of 2048 tokens: four packed samples of 512, 256 of one picture each, 212 supervised tokens each. The other side
+is `reference_formulas.py` with the same weights: images on a padded canvas, a dense 2048 x 2048 mask, scores
+materialised, logits of every position. No optimiser on either side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+from bench_generation import models, prompt
+from measure import Spread, in_turn, matrix_peak, ratios, write_result
+from reference_formulas import packed_mask
+from torch import Tensor
+
+SAMPLES, LENGTH, SUPERVISED = 4, 512, 212
+
+
+def packed_row() -> dict[str, Tensor]:
+    """Ids, indices, labels, samples, images and pixels of four samples in one row of 2048."""
+    parts = [prompt(LENGTH, 32, 32) for _ in range(SAMPLES)]
+    ids, indices = torch.cat([part[0] for part in parts], dim=1), torch.cat([part[1] for part in parts], dim=1)
+    sample = torch.arange(SAMPLES).repeat_interleave(LENGTH)
+    image = torch.full((SAMPLES, LENGTH), -1)
+    image[:, 32:288] = torch.arange(SAMPLES)[:, None]
+    labels = torch.full((SAMPLES, LENGTH), -100)
+    labels[:, -SUPERVISED:] = ids.view(SAMPLES, LENGTH)[:, -SUPERVISED:]
+    return {
+        "ids": ids,
+        "indices": indices,
+        "sample": sample,
+        "image": image.flatten(),
+        "labels": labels.view(1, -1),
+        "pixels": torch.cat([part[2] for part in parts]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
+    reference, ours = models()
+    reference.train()
+    ours.train()
+    row = packed_row()
+    weights = (row["labels"] != -100).float()
+    grids = [(32, 32)] * SAMPLES
+
+    def reference_step() -> Tensor:
+        reference.zero_grad()
+        mask = packed_mask(row["sample"], row["image"])
+        given = (row["ids"], row["indices"], mask, row["pixels"], grids, row["labels"], weights)
+        loss = reference.training_loss(*given)
+        loss.backward()
+        return loss.detach()
+
+    def our_step(dtype: torch.dtype | None = None) -> Tensor:
+        ours.zero_grad()
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+            loss: Tensor = ours(
+                input_ids=row["ids"],
+                sample_ids=row["sample"][None],
+                pixel_values=row["pixels"],
+                image_grid_thw=torch.tensor([(1, *grid) for grid in grids]),
+                labels=row["labels"],
+                loss_weights=weights,
+            ).loss
+        loss.backward()
+        return loss.detach()
+
+    notes = {
+        "losses": f"{float(reference_step()):.6f} and {float(our_step()):.6f}",
+        "float32 GFLOP/s": round(matrix_peak(torch.float32)),
+        "bfloat16 GFLOP/s": round(matrix_peak(torch.bfloat16)),
+        "rounds": rounds,
+    }
+    print(notes, flush=True)
+    sides = {
+        "reference": reference_step,
+        "float32": our_step,
+        "bfloat16 products (autocast)": lambda: our_step(torch.bfloat16),
+    }
+    seconds = in_turn(sides, rounds)
+    rows = [
+        {
+            "what": f"training step, {name}",
+            "s": str(Spread.of(seconds[name])),
+            "tokens/s": round(SAMPLES * LENGTH / Spread.of(seconds[name]).median),
+            "times faster": str(ratios(seconds["reference"], seconds[name])),
+        }
+        for name in sides
+    ]
+    for one in rows:
+        print(one)
+    print("written:", write_result("training_step", rows, notes))
+
+
+if __name__ == "__main__":
+    main()
