@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "world": LOWER,
     "realunify": LOWER | {"world"},
     "report": LOWER,
-    "jigsaw": LOWER,
+    "jigsaw": LOWER | {"report"},
     "model": {"errors"},
     "convert": {"errors", "model"},
     "explain": {"errors", "model", "report"},

@@ -26,6 +26,7 @@ from pixelword.jigsaw.presets import coco, llava_video, scannet_depth, scannet_s
 from pixelword.jigsaw.puzzle import Clip, Puzzle
 from pixelword.jigsaw.refusals import REASONS, Ledger, Refusal
 from pixelword.jigsaw.rewards import AnswerRule, Reward, jigsaw_reward
+from pixelword.jigsaw.scoring import STATUSES, Asked, Group, Reply, Scored, score, score_all, summarize
 from pixelword.jigsaw.sources import (
     depth_folder,
     depth_rows,
@@ -43,10 +44,13 @@ from pixelword.jigsaw.views import MotionJigsaw, PoseJigsaw, SceneSample, View
 
 __all__ = [
     "REASONS",
+    "STATUSES",
     "AnswerRule",
+    "Asked",
     "Clip",
     "DepthJigsaw",
     "DepthSample",
+    "Group",
     "ImageJigsaw",
     "ImageSample",
     "Key",
@@ -56,8 +60,10 @@ __all__ = [
     "PoseJigsaw",
     "Puzzle",
     "Refusal",
+    "Reply",
     "Reward",
     "SceneSample",
+    "Scored",
     "StoredFrames",
     "Verdicts",
     "VideoJigsaw",
@@ -76,6 +82,9 @@ __all__ = [
     "puzzles",
     "scannet_depth",
     "scannet_scenes",
+    "score",
+    "score_all",
+    "summarize",
     "target_of",
     "trl_reward",
     "video_folder",
