@@ -245,7 +245,7 @@ def explained() -> list[Piece]:
     mask[first:last, first:last] = True
     attention = np.exp(-((np.arange(side)[:, None] - 2) ** 2 + (np.arange(side)[None] - 5) ** 2) / 3)
     segments = [Segment("start", 0, first), Segment("picture", first, last, "image"), Segment("question", last, length)]
-    picture = Picture(example.picture, width=280)
+    picture = Picture(example.picture, width=480)
     lines = [f"{number:3d}  {token.shown:12s} {token.indices}" for number, token in enumerate(tokens)]
     return [
         Paragraph("One question as the model gets it: ", Code("color of circle ?")),

@@ -26,7 +26,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f"no Chromium on this machine (looked for {', '.join(NAMES)})")
 
-WIDTHS = (1280, 390)
+WIDTHS = (1280, 500, 390)
 QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -36,7 +36,8 @@ QUIET = (
 # A page of our own around the page under test reads its measures, because that one may run no script.
 MEASURE = """<!DOCTYPE html><meta charset="utf-8"><meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,"><style>iframe { border: 0; height: 900px }</style>
-<iframe src="report.html" width="1280"></iframe><iframe src="report.html" width="390"></iframe>
+<iframe src="report.html" width="1280"></iframe><iframe src="report.html" width="500"></iframe>
+<iframe src="report.html" width="390"></iframe>
 <script>
 onload = () => {
   const seen = [...document.querySelectorAll("iframe")].map(frame => {
@@ -113,7 +114,7 @@ def chromium(tmp_path: Path, scheme: str, *arguments: str) -> str:
 
 
 def measured(dom: str) -> list[dict[str, Any]]:
-    """What the measuring page wrote down: the wide frame, the narrow frame."""
+    """What the measuring page wrote down: one entry for each of WIDTHS."""
     return json.loads(unescape(dom.partition('<pre id="seen">')[2].partition("</pre>")[0]))
 
 
@@ -149,7 +150,7 @@ def test_the_measures_would_find_a_bad_page(folder, server, tmp_path):
         "<main><p style='width: 900px'>too wide</p><img src='elsewhere.png'>"
         "<svg viewBox='0 0 1000 100' width='300'><text y='20' font-size='12'>tiny</text></svg></main>"
     )
-    wide, narrow = measured(chromium(tmp_path, "light", "--dump-dom", f"http://127.0.0.1:{port}/bad/measure.html"))
+    wide, *_, narrow = measured(chromium(tmp_path, "light", "--dump-dom", f"http://127.0.0.1:{port}/bad/measure.html"))
     assert wide["needed"] <= wide["width"]
     assert narrow["needed"] > narrow["width"]
     assert any("too wide" in one for one in narrow["beyond"])

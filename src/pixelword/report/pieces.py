@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Literal, Protocol
 
 from pixelword.errors import InputError
@@ -97,9 +98,9 @@ class Table:
                     fix="use None for an empty cell",
                 )
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
-        """For each column, whether it holds numbers and nothing else."""
+        """For each column, whether it holds numbers and nothing else. Kept, because every cell asks for it."""
         return [holds_numbers([row[column] for row in self.rows]) for column in range(len(self.columns))]
 
     def show(self, cell: Cell) -> Words:
