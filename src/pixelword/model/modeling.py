@@ -65,6 +65,7 @@ class NeoModel(NeoPreTrainedModel):
         self.vision_model = NeoVisionModel(config.vision_config)
         self.language_model = NeoTextModel(config.llm_config)
         self.gradient_checkpointing = False
+        self.every_batch_looks = False  # batches without pictures give the patch embedding zero gradients, not none
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -161,7 +162,7 @@ class NeoModel(NeoPreTrainedModel):
             if pixel_values is None and input_ids.shape[1] > 1:  # one token: a step of decoding, worth no look
                 require_no_placeholders(self.config, input_ids)
         if pixel_values is None:
-            return inputs_embeds
+            return inputs_embeds + self._nothing_seen(inputs_embeds) if self.every_batch_looks else inputs_embeds
         if input_ids is None or image_grid_thw is None:
             raise ShapeError(
                 "pixel_values need input_ids (to find the placeholders) and image_grid_thw",
@@ -178,6 +179,16 @@ class NeoModel(NeoPreTrainedModel):
                 fix="use the input_ids and pixel_values of one processor call",
             )
         return inputs_embeds.masked_scatter(is_image.expand_as(inputs_embeds), features)
+
+    def _nothing_seen(self, like: Tensor) -> Tensor:
+        """Zero, by way of one black token: processes that train one model meet at every module, pictures or not.
+
+        Source: the released training code does the same with a random picture.
+        """
+        vision = self.config.vision_config
+        side, width = vision.merge_size, vision.num_channels * vision.patch_size**2
+        black = self.get_image_features(like.new_zeros(side * side, width), torch.tensor([[1, side, side]]))
+        return black.sum().to(like.dtype) * 0.0
 
     def _layout(
         self,

@@ -6,6 +6,9 @@ Newton-Schulz iteration. Matrices of one shape go through it together: on a CPU 
 Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024), coefficients included; the
 factor 0.2 sqrt(max(rows, columns)), which gives its steps the size of AdamW's, is from Liu et al., "Muon is scalable
 for LLM training" (arXiv 2502.16982). torch has a Muon from 2.9 on; this one also runs on 2.6, and stacks matrices.
+
+Weights may be spread over processes (DTensors, `parallel_model.shard`): everything element by element works on the
+own part, and of a stack of matrices each process gets some whole ones, turns them, and hands the parts back.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Replicate, Shard
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 STEPS = 5
@@ -35,6 +39,28 @@ def orthogonalised(matrix_MRC: Tensor) -> Tensor:
         polynomial = torch.baddbmm(square, square, square, beta=b, alpha=c)
         x = torch.baddbmm(x, polynomial, x, beta=a)
     return (x.mT if tall else x).to(matrix_MRC.dtype)
+
+
+def own_part(tensor: Tensor) -> Tensor:
+    """The part of a spread tensor that this process holds, in the same memory; any other tensor as it is."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def orthogonalised_parts(parts_MrC: Tensor, weight: Tensor) -> Tensor:
+    """`orthogonalised` of matrices of which this process holds some rows, spread as `weight` is.
+
+    (M, r, C) -> (M, r, C). The matrices are dealt out among the processes, so that each is turned once, whole.
+    """
+    if not isinstance(weight, DTensor):
+        return orthogonalised(parts_MrC)
+    mesh, shape = weight.device_mesh, (len(parts_MrC), weight.shape[0], parts_MrC.shape[2])
+    layout = {"shape": torch.Size(shape), "stride": (shape[1] * shape[2], shape[2], 1)}
+    by_rows = [Shard(1) if placement.is_shard() else Replicate() for placement in weight.placements]
+    by_matrix = [Shard(0) if placement.is_shard() else Replicate() for placement in weight.placements]
+    spread = DTensor.from_local(parts_MrC, mesh, by_rows, **layout)
+    whole = spread.redistribute(placements=by_matrix).to_local()
+    turned = DTensor.from_local(orthogonalised(whole), mesh, by_matrix, **layout)
+    return turned.redistribute(placements=by_rows).to_local()
 
 
 def optimiser_for(name: str, parameter: nn.Parameter) -> str:
@@ -88,33 +114,39 @@ class MuonAdamW(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             parameters: list[Tensor] = [parameter for parameter in group["params"] if parameter.grad is not None]
-            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            gradients = [own_part(parameter.grad) for parameter in parameters if parameter.grad is not None]
             if parameters:
-                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-                (self._muon if group["optimiser"] == MUON else self._adamw)(group, parameters, gradients)
+                own = [own_part(parameter) for parameter in parameters]
+                torch._foreach_mul_(own, 1 - group["lr"] * group["weight_decay"])
+                (self._muon if group["optimiser"] == MUON else self._adamw)(group, parameters, own, gradients)
         return loss
 
     def _averages(self, parameters: list[Tensor], name: str) -> list[Tensor]:
         for parameter in parameters:
             if name not in self.state[parameter]:
                 self.state[parameter][name] = torch.zeros_like(parameter)
-        return [self.state[parameter][name] for parameter in parameters]
+        return [own_part(self.state[parameter][name]) for parameter in parameters]
 
-    def _muon(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
+    def _muon(
+        self, group: dict[str, Any], parameters: list[Tensor], own: list[Tensor], gradients: list[Tensor]
+    ) -> None:
         beta = group["momentum"]
         averages = self._averages(parameters, "momentum")
         torch._foreach_lerp_(averages, gradients, 1 - beta)
         ahead = torch._foreach_lerp(gradients, averages, beta)
         same_shape: dict[torch.Size, list[int]] = defaultdict(list)
-        for place, tensor in enumerate(ahead):
-            same_shape[tensor.flatten(1).shape].append(place)
+        for place, parameter in enumerate(parameters):
+            same_shape[torch.Size((len(parameter), parameter.numel() // len(parameter)))].append(place)
         for (rows, columns), places in same_shape.items():
-            turned = orthogonalised(torch.stack([ahead[place].flatten(1) for place in places]))
+            parts = torch.stack([ahead[place].reshape(-1, columns) for place in places])
+            turned = orthogonalised_parts(parts, parameters[places[0]])
             size = 0.2 * max(rows, columns) ** 0.5 * group["lr"]
-            steps = [step.view_as(parameters[place]) for step, place in zip(turned, places, strict=True)]
-            torch._foreach_add_([parameters[place] for place in places], steps, alpha=-size)
+            steps = [step.view_as(own[place]) for step, place in zip(turned, places, strict=True)]
+            torch._foreach_add_([own[place] for place in places], steps, alpha=-size)
 
-    def _adamw(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
+    def _adamw(
+        self, group: dict[str, Any], parameters: list[Tensor], own: list[Tensor], gradients: list[Tensor]
+    ) -> None:
         beta1, beta2 = group["betas"]
         averages, squares = self._averages(parameters, "average"), self._averages(parameters, "square")
         for parameter in parameters:
@@ -126,4 +158,4 @@ class MuonAdamW(torch.optim.Optimizer):
         roots = torch._foreach_sqrt(squares)
         torch._foreach_div_(roots, (1 - beta2**number) ** 0.5)
         torch._foreach_add_(roots, group["eps"])
-        torch._foreach_addcdiv_(parameters, averages, roots, value=-group["lr"] / (1 - beta1**number))
+        torch._foreach_addcdiv_(own, averages, roots, value=-group["lr"] / (1 - beta1**number))
