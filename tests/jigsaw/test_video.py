@@ -207,6 +207,11 @@ def test_frames_can_stand_for_films(film):
     puzzle = made(VideoJigsaw(clips=3, min_seconds=0, as_frames=True).puzzle(VideoSample("a", film), seed=0))
     assert {slot.kind for slot in puzzle.slots} == {"image"}
     assert all(isinstance(clip, Clip) for clip in puzzle.media)
+    # Each picture has its own place in the prompt, and a clip's pictures stand together behind its label.
+    pictures = [part for part in puzzle.messages()[0]["content"] if part["type"] == "image"]
+    assert len(pictures) == len(puzzle.images) > 3
+    assert puzzle.text().count("<image>") == len(puzzle.images)
+    assert "Clip 1: <image><image>" in puzzle.text()
 
 
 def test_the_prompt_says_the_number_of_clips():

@@ -24,7 +24,9 @@ from pixelword.jigsaw.image import ImageJigsaw, ImageSample
 from pixelword.jigsaw.poses import Plan
 from pixelword.jigsaw.presets import coco, llava_video, scannet_depth, scannet_scenes
 from pixelword.jigsaw.puzzle import Clip, Puzzle
+from pixelword.jigsaw.puzzle_files import read_puzzles, write_puzzles
 from pixelword.jigsaw.refusals import REASONS, Ledger, Refusal
+from pixelword.jigsaw.released import released_puzzles, verl_row, verl_row_columns
 from pixelword.jigsaw.rewards import AnswerRule, Reward, jigsaw_reward
 from pixelword.jigsaw.scoring import STATUSES, Asked, Group, Reply, Scored, score, score_all, summarize
 from pixelword.jigsaw.sources import (
@@ -37,7 +39,8 @@ from pixelword.jigsaw.sources import (
     video_folder,
     video_rows,
 )
-from pixelword.jigsaw.stream import puzzles
+from pixelword.jigsaw.stream import drawn, puzzles
+from pixelword.jigsaw.tables import trl_columns, trl_row, verl_cut_columns, verl_cut_row, write_parquet
 from pixelword.jigsaw.verdicts import Verdicts
 from pixelword.jigsaw.video import VideoJigsaw, VideoSample
 from pixelword.jigsaw.views import MotionJigsaw, PoseJigsaw, SceneSample, View
@@ -73,6 +76,7 @@ __all__ = [
     "compute_score",
     "depth_folder",
     "depth_rows",
+    "drawn",
     "image_folder",
     "image_rows",
     "jigsaw_reward",
@@ -80,13 +84,23 @@ __all__ = [
     "llava_video",
     "parquet_rows",
     "puzzles",
+    "read_puzzles",
+    "released_puzzles",
     "scannet_depth",
     "scannet_scenes",
     "score",
     "score_all",
     "summarize",
     "target_of",
+    "trl_columns",
     "trl_reward",
+    "trl_row",
+    "verl_cut_columns",
+    "verl_cut_row",
+    "verl_row",
+    "verl_row_columns",
     "video_folder",
     "video_rows",
+    "write_parquet",
+    "write_puzzles",
 ]

@@ -33,6 +33,11 @@ class Key:
     sample: str
     difficulty: str
 
+    @property
+    def name(self) -> str:
+        """One line that tells this key from others."""
+        return f"{self.sample} | {self.difficulty} | seed {self.seed} | epoch {self.epoch}"
+
     def blocks(self, purpose: str) -> Iterator[int]:
         """Endless uniform numbers below 2^512."""
         name = json.dumps((self.seed, self.epoch, self.sample, self.difficulty, purpose)).encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -78,7 +78,7 @@ class Puzzle:
     def text(self, image: str = "<image>", video: str = "<video>") -> str:
         """The prompt with a mark at each slot."""
         return "".join(
-            part if isinstance(part, str) else {"image": image, "video": video}[part.kind] for part in self.prompt
+            part if isinstance(part, str) else {"image": image, "video": video}[part.kind] for part in self.parts()
         )
 
     def messages(self) -> list[dict[str, Any]]:
@@ -87,9 +87,15 @@ class Puzzle:
         The media parts carry no media and no such key: they are filled from `images` in order.
         """
         parts = [
-            {"type": "text", "text": part} if isinstance(part, str) else {"type": part.kind} for part in self.prompt
+            {"type": "text", "text": part} if isinstance(part, str) else {"type": part.kind} for part in self.parts()
         ]
         return [{"role": "user", "content": parts}]
+
+    def parts(self) -> Iterator[Part]:
+        """The prompt with one slot for everything that is shown: a clip shown as pictures has one for each frame."""
+        for part in self.prompt:
+            media = None if isinstance(part, str) or part.kind == "video" else self.media[part.number]
+            yield from [part] * (len(media.frames) if isinstance(media, Clip) else 1)
 
     @property
     def images(self) -> list[Image]:

@@ -24,7 +24,25 @@ def puzzles(
     shard: int = 0,
     shards: int = 1,
 ) -> Iterator[Puzzle]:
-    """The puzzles of one epoch. A puzzle hangs on its sample's id, never on its neighbours, so sharding changes none.
+    """The puzzles of one epoch, as `drawn` makes them, without their samples."""
+    made = drawn(samples, task, seed=seed, epoch=epoch, ledger=ledger, verdicts=verdicts, shard=shard, shards=shards)
+    return (puzzle for _, puzzle in made)
+
+
+def drawn(
+    samples: Iterable[T | Refusal],
+    task: Task[T],
+    *,
+    seed: int,
+    epoch: int = 0,
+    ledger: Ledger | None = None,
+    verdicts: Verdicts | None = None,
+    shard: int = 0,
+    shards: int = 1,
+) -> Iterator[tuple[T, Puzzle]]:
+    """The samples of one epoch with their puzzles.
+
+    A puzzle hangs on its sample's id, never on its neighbours, so sharding changes none.
 
     Args:
         samples: what a source gives; refusals among them are counted like those of the task.
@@ -44,9 +62,12 @@ def puzzles(
     for number, sample in enumerate(samples):
         if number % shards != shard:
             continue
-        made = sample if isinstance(sample, Refusal) else task.puzzle(sample, seed=seed, epoch=epoch, verdicts=verdicts)
+        if isinstance(sample, Refusal):
+            counted.refuse(sample)
+            continue
+        made = task.puzzle(sample, seed=seed, epoch=epoch, verdicts=verdicts)
         if isinstance(made, Refusal):
             counted.refuse(made)
         else:
             counted.made += 1
-            yield made
+            yield sample, made
