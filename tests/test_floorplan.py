@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "realunify": LOWER | {"world"},
     "report": LOWER,
     "jigsaw": LOWER | {"report"},
+    "inspect_tasks": LOWER | {"jigsaw", "realunify"},
     "model": {"errors"},
     "convert": {"errors", "model"},
     "explain": {"errors", "model", "report"},

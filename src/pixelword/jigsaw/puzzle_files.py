@@ -94,6 +94,11 @@ def read_puzzles(folder: str | Path, *, check: bool = True) -> Iterator[Puzzle]:
     Raises:
         DataError: no such folder; or a line or a picture is not what was written.
     """
+    return (puzzle for puzzle, _ in read_lines(folder, check=check))
+
+
+def read_lines(folder: str | Path, *, check: bool = True) -> Iterator[tuple[Puzzle, list[Path]]]:
+    """As `read_puzzles`, each puzzle with the files of its pictures, in order."""
     place = Path(folder) / LINES
     try:
         lines = place.open(encoding="utf-8")
@@ -105,16 +110,21 @@ def read_puzzles(folder: str | Path, *, check: bool = True) -> Iterator[Puzzle]:
         for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
-                puzzle = puzzle_of(row, Path(folder))
-            except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+                puzzle, stored = puzzle_of(row, Path(folder)), row["sha256"]
+                files = [Path(folder) / name for shown in row["media"] for name in names(shown)]
+            except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise DataError(
                     f"{place}, line {number} is no puzzle", got=f"{type(error).__name__}: {error}", fix="export it anew"
                 ) from error
-            if check and puzzle.digest() != row["sha256"]:
+            if check and puzzle.digest() != stored:
                 raise DataError(
                     f"{place}, line {number} is not the puzzle that was written", got=row["id"], fix="export it anew"
                 )
-            yield puzzle
+            yield puzzle, files
+
+
+def names(shown: Mapping[str, Any]) -> list[str]:
+    return [shown["image"]] if "image" in shown else list(shown["frames"])
 
 
 def puzzle_of(row: Mapping[str, Any], folder: Path) -> Puzzle:
