@@ -21,6 +21,7 @@ PUBLIC = [
     "PixelWordError",
     "PromptError",
     "ShapeError",
+    "TrainingError",
     "__version__",
 ]
 

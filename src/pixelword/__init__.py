@@ -15,6 +15,7 @@ from pixelword.errors import (
     PixelWordError,
     PromptError,
     ShapeError,
+    TrainingError,
 )
 
 __version__ = "0.1.0"
@@ -30,5 +31,6 @@ __all__ = [
     "PixelWordError",
     "PromptError",
     "ShapeError",
+    "TrainingError",
     "__version__",
 ]

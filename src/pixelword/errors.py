@@ -8,6 +8,7 @@ PixelWordError
 │   └── ShapeError     tensors that cannot meet
 ├── CheckpointError    a folder of weights that is not what it was said to be
 ├── DataError          a row or file of a dataset that cannot be read; names it
+├── TrainingError      a run that cannot go on; says where it stopped and what is kept
 ├── BackendError       a kernel, device or endpoint that cannot do what was asked
 └── MissingExtra       an optional library is needed; says which extra installs it
 """
@@ -64,6 +65,10 @@ class CheckpointError(PixelWordError, ValueError):
 
 class DataError(PixelWordError, ValueError):
     """A row or file of a dataset that cannot be read; names it."""
+
+
+class TrainingError(PixelWordError, RuntimeError):
+    """A run that cannot go on: its loss is no number, or its disk is full. Says what is kept."""
 
 
 class BackendError(PixelWordError, RuntimeError):

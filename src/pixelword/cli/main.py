@@ -21,6 +21,7 @@ from pixelword.cli.convert import convert
 from pixelword.cli.demo import demo
 from pixelword.cli.explain import explain
 from pixelword.cli.jigsaw import jigsaw
+from pixelword.cli.train import train
 from pixelword.errors import PixelWordError
 
 USER_ERROR = 2
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "demo": demo,
     "explain": explain,
     "jigsaw": jigsaw,
+    "train": train,
 }
 
 
@@ -80,3 +82,7 @@ def run(arguments: list[str] | None = None) -> None:
         if leaving.code == INTERRUPTED:
             print("pixelword: interrupted before the command was done", file=sys.stderr)
         raise
+
+
+if __name__ == "__main__":  # torchrun -m pixelword.cli.main
+    run()

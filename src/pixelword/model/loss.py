@@ -38,6 +38,21 @@ def next_token_loss(
 
     Source: NEO's released training code, which divides by max(sum of weights, 1e-5); cross-entropy in float32 is ours.
     """
+    return next_token_losses(hidden_BND, head, labels_BN, loss_weights_BN, normalizer)[0]
+
+
+def next_token_losses(
+    hidden_BND: Tensor,
+    head: nn.Linear,
+    labels_BN: Tensor,
+    loss_weights_BN: Tensor | None = None,
+    normalizer: Tensor | float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`next_token_loss`, and the cross-entropy of every label at its own place.
+
+    Returns:
+        The scalar, and (B, N) float32 without gradient and without weights; 0 where nothing is supervised.
+    """
     if labels_BN.shape != hidden_BND.shape[:2]:
         raise ShapeError(
             "labels must have the shape of input_ids",
@@ -57,18 +72,24 @@ def next_token_loss(
     weight_S = torch.ones_like(target_S, dtype=torch.float32)
     if loss_weights_BN is not None:
         weight_S = loss_weights_BN[:, 1:][supervised_BN].float()
+    losses_BN = torch.zeros(labels_BN.shape, dtype=torch.float32, device=hidden_BND.device)
     if len(target_S) == 0:
-        return hidden_BND.float().sum() * 0.0
+        return hidden_BND.float().sum() * 0.0, losses_BN
     rows = max(1, CHUNK_ENTRIES // head.weight.shape[0])
     total = hidden_SD.new_zeros((), dtype=torch.float32)
+    pieces = []
     for hidden, target, weight in zip(hidden_SD.split(rows), target_S.split(rows), weight_S.split(rows), strict=True):
         if len(target) == len(target_S) or not torch.is_grad_enabled():
-            total = total + _weighted_sum(hidden, head.weight, target, weight)
+            part, losses = _weighted_sum(hidden, head.weight, target, weight)
         else:
-            total = total + checkpoint(_weighted_sum, hidden, head.weight, target, weight, use_reentrant=False)
-    return total / (weight_S.sum().clamp(min=1e-5) if normalizer is None else normalizer)
+            part, losses = checkpoint(_weighted_sum, hidden, head.weight, target, weight, use_reentrant=False)
+        total = total + part
+        pieces.append(losses)
+    losses_BN[:, 1:][supervised_BN] = torch.cat(pieces)
+    return total / (weight_S.sum().clamp(min=1e-5) if normalizer is None else normalizer), losses_BN
 
 
-def _weighted_sum(hidden_SD: Tensor, head_VD: Tensor, target_S: Tensor, weight_S: Tensor) -> Tensor:
+def _weighted_sum(hidden_SD: Tensor, head_VD: Tensor, target_S: Tensor, weight_S: Tensor) -> tuple[Tensor, Tensor]:
     logits_SV = F.linear(hidden_SD, head_VD).float()
-    return (F.cross_entropy(logits_SV, target_S, reduction="none") * weight_S).sum()
+    losses_S = F.cross_entropy(logits_SV, target_S, reduction="none")
+    return (losses_S * weight_S).sum(), losses_S.detach()

@@ -12,7 +12,7 @@ kept on the module, and rows of a batch may have different images or none.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ from pixelword.model.layout import (
     three_indices,
     token_layout,
 )
-from pixelword.model.loss import next_token_loss
+from pixelword.model.loss import next_token_losses
 from pixelword.model.patches import NeoVisionModel
 from pixelword.model.pretrained import NeoPreTrainedModel
 from pixelword.model.rope import NeoRotaryEmbedding
@@ -181,14 +181,11 @@ class NeoModel(NeoPreTrainedModel):
         return inputs_embeds.masked_scatter(is_image.expand_as(inputs_embeds), features)
 
     def _nothing_seen(self, like: Tensor) -> Tensor:
-        """Zero, by way of one black token: processes that train one model meet at every module, pictures or not.
-
-        Source: the released training code does the same with a random picture.
-        """
+        """Zero, by way of pictures of no patches: processes that train one model meet at every module."""
         vision = self.config.vision_config
-        side, width = vision.merge_size, vision.num_channels * vision.patch_size**2
-        black = self.get_image_features(like.new_zeros(side * side, width), torch.tensor([[1, side, side]]))
-        return black.sum().to(like.dtype) * 0.0
+        pixels = like.new_zeros(0, vision.num_channels * vision.patch_size**2)
+        nothing = self.get_image_features(pixels, torch.zeros(0, 3, dtype=torch.long, device=like.device))
+        return nothing.sum().to(like.dtype)
 
     def _layout(
         self,
@@ -245,6 +242,13 @@ class NeoModel(NeoPreTrainedModel):
         return wanted
 
 
+@dataclass
+class NeoOutput(CausalLMOutputWithPast):
+    """What the model gives back; `token_losses` (B, N) is the cross-entropy of every label, where it was asked for."""
+
+    token_losses: Tensor | None = None
+
+
 class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationMixin):  # type: ignore[misc]  # ditto
     """The backbone and its word head: `AutoModelForImageTextToText` for `model_type: neo_chat`."""
 
@@ -296,8 +300,9 @@ class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationM
         sample_ids: Tensor | None = None,
         branch_ids: Tensor | None = None,
         num_items_in_batch: Tensor | float | None = None,
+        token_losses: bool = False,
         **kwargs: Any,
-    ) -> CausalLMOutputWithPast:
+    ) -> NeoOutput:
         """Run the model; see `NeoModel.forward` for the inputs that are not listed here.
 
         Args:
@@ -306,6 +311,7 @@ class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationM
             logits_to_keep: keep the last so many positions, or these positions; 0 keeps all.
             num_items_in_batch: what the sum of weighted losses is divided by instead of this batch's sum of weights
                 (the Trainer passes the count of labels over all accumulation steps).
+            token_losses: also return the loss of every label, without weights and gradient, for logs.
 
         Returns:
             `loss` where labels were given; `logits` (B, N or kept, V), None in training with labels, where the table
@@ -318,7 +324,7 @@ class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationM
             fast = fast_logits(self, past_key_values, *seen, rows)
             if fast is not None:
                 fast = fast if rows is not None else _kept(fast, logits_to_keep)
-                return CausalLMOutputWithPast(logits=fast, past_key_values=past_key_values)
+                return NeoOutput(logits=fast, past_key_values=past_key_values)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -334,19 +340,20 @@ class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationM
             **kwargs,
         )
         hidden_states = outputs.last_hidden_state
-        loss = None
+        loss = losses = None
         if labels is not None:
             normalizer = num_items_in_batch if loss_weights is None else None
-            loss = next_token_loss(hidden_states, self.lm_head, labels, loss_weights, normalizer)
+            loss, losses = next_token_losses(hidden_states, self.lm_head, labels, loss_weights, normalizer)
         logits = None
         if labels is None or not self.training:
             logits = self.lm_head(hidden_states if rows is not None else _kept(hidden_states, logits_to_keep))
-        return CausalLMOutputWithPast(
+        return NeoOutput(
             loss=loss,
             logits=logits,
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
+            token_losses=losses if token_losses else None,
         )
 
     def _kept_rows(

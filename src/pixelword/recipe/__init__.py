@@ -9,6 +9,7 @@ from pixelword.recipe.settings import (
     OptimizerSettings,
     PackingSettings,
     Recipe,
+    RetentionSettings,
     SourceSettings,
     VideoSettings,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "OptimizerSettings",
     "PackingSettings",
     "Recipe",
+    "RetentionSettings",
     "SourceSettings",
     "VideoSettings",
     "differences",

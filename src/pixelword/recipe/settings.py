@@ -24,7 +24,12 @@ class ModelSettings(Settings):
         default=None, description="folder or hub name of the language model under the preset; null draws all weights"
     )
     checkpoint: str | None = Field(default=None, description="folder or hub name of a NEO model to continue")
-    dtype: Literal["bfloat16", "float32"] = Field(default="bfloat16", description="of the weights while training")
+    tokenizer: str | None = Field(
+        default=None, description="folder or hub name of the tokenizer; null takes that of the model"
+    )
+    dtype: Literal["bfloat16", "float32"] = Field(
+        default="bfloat16", description="of products and of frozen weights; what trains is kept in float32"
+    )
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
@@ -140,6 +145,17 @@ class LoraSettings(Settings):
     targets: tuple[str, ...] = Field(description="patterns of the linear layers that get one; each must match some")
 
 
+class RetentionSettings(Settings):
+    """How well the model still writes text, beside the language model that it was built from."""
+
+    text: str = Field(min_length=1, description="held-out rows {text: ...}: a JSON file, folder or pattern with *")
+    parent: str | None = Field(
+        default=None, description="folder or hub name of the parent; null takes model.language_model"
+    )
+    every: int = Field(default=1000, gt=0, description="steps between two measurements; the last step is measured too")
+    tokens: int = Field(default=20_000, gt=0, description="tokens that are read")
+
+
 class Recipe(Settings):
     """One stage of training."""
 
@@ -158,6 +174,19 @@ class Recipe(Settings):
     rows_per_step: int = Field(gt=0, description="packed rows of a step, over all ranks and micro-batches")
     rows_per_batch: int = Field(default=1, gt=0, description="packed rows of a micro-batch on one rank")
     checkpointing: bool = Field(default=True, description="recompute activations instead of keeping them")
+    compile: bool = Field(default=False, description="compile every block of the decoder")
+    attention: Literal["auto", "sdpa", "flex_attention", "eager"] = Field(
+        default="auto", description="kernel; auto takes flex_attention on a GPU and sdpa elsewhere"
+    )
+    retention: RetentionSettings | None = Field(
+        default=None, description="perplexity of held-out text; null measures none"
+    )
+    log_every: int = Field(default=10, gt=0, description="steps between two lines of the log")
+    save_every: int = Field(default=500, gt=0, description="steps between two checkpoints")
+    keep: int = Field(default=2, gt=0, description="checkpoints that are kept")
+    report_to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = Field(
+        default=("tensorboard",), description="where numbers go beside log.jsonl, if it is installed"
+    )
     seed: int = Field(default=42, description="of new weights and dropout")
 
     @model_validator(mode="after")

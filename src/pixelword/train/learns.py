@@ -40,6 +40,7 @@ PARTS = (
     ("word embedding", r".*embed_tokens\.weight"),
     ("final norm", r"model\.(language_model\.)?norm\.weight"),
     ("head", r"lm_head\.weight"),
+    ("adapters", r".*\.lora_.*"),
 )
 """The parts of a model in the order they are looked for; the pre-Buffer's pattern depends on the model."""
 
@@ -89,7 +90,10 @@ def select(model: nn.Module, patterns: Sequence[str]) -> list[str]:
 
 
 def part_of(name: str, pre_buffer_layers: int = 0) -> str:
-    """The part of the model a parameter belongs to."""
+    """The part of the model a parameter belongs to; adapters are a part of their own."""
+    if ".lora_" in name:
+        return "adapters"
+    name = name.replace(".base_layer.", ".")
     layer = re.match(r"model\.language_model\.layers\.(\d+)\.", name)
     if layer and int(layer.group(1)) < pre_buffer_layers:
         return "pre-Buffer"

@@ -1,0 +1,55 @@
+"""Low-rank adapters through peft, put into the model in place: it keeps its class and its forward."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import nn
+
+from pixelword.errors import ConfigError, MissingExtra, nearest
+from pixelword.recipe import LoraSettings
+
+
+def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
+    """Freeze the model and give the named linear layers adapters, which do nothing yet.
+
+    Returns:
+        peft's view of the same model, for saving and merging the adapters.
+
+    Raises:
+        ConfigError: a pattern that matches no linear layer.
+        MissingExtra: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ModuleNotFoundError as error:
+        raise MissingExtra("peft", "train") from error
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    for pattern in settings.targets:
+        if not any(re.fullmatch(pattern, name) for name in linear):
+            raise ConfigError(
+                "a pattern of lora.targets matches no linear layer",
+                got=pattern,
+                fix=nearest(pattern.replace("\\", ""), linear),
+            )
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]  # any number does
+        lora_dropout=settings.dropout,
+        target_modules="|".join(f"(?:{pattern})" for pattern in settings.targets),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def own_name(name: str) -> str:
+    """The name that a parameter had before adapters came."""
+    return name.replace(".base_layer.", ".")
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a parameter is part of an adapter."""
+    return ".lora_" in name

@@ -1,0 +1,294 @@
+"""transformers' Trainer over packed rows: exact weights of the loss, exact resume, and a stop that keeps what is good.
+
+Taken over from the Trainer: the loop, callbacks, reports, and the schedule's steps. Done here instead:
+    data        our loader, never prepared by accelerate, which would dispatch batches from rank 0
+    loss        divided by the weights of the whole step, over all micro-batches and ranks
+    wrapping    `placement.Placement`
+    saving      `checkpoints`, with where the data goes on after the batches that were used, not those made ready
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+
+from pixelword.data import PackedBatch, PackedLoader, Prefetched, merged, step_share
+from pixelword.errors import TrainingError
+from pixelword.recipe import resolved
+from pixelword.train import checkpoints
+from pixelword.train.attention_choice import choose_attention, without_idle_samples
+from pixelword.train.journal import Journal
+from pixelword.train.measures import Measures
+from pixelword.train.placement import Placement
+from pixelword.train.ranks import everyone, summed
+from pixelword.train.rates import build_optimizer, build_schedule
+from pixelword.train.setting_up import Prepared
+from pixelword.train.stopping import StopSignal
+
+logger = logging.getLogger(__name__)
+
+
+class PackedBatches:
+    """The loader as the Trainer iterates it; made ready in a thread from the first batch on."""
+
+    def __init__(self, loader: PackedLoader) -> None:
+        self.loader = loader
+        self.ready: Prefetched | None = None
+
+    def __iter__(self) -> Iterator[PackedBatch]:
+        self.ready = Prefetched(self.loader)
+        return iter(self.ready)
+
+    def state(self) -> dict[str, Any]:
+        return self.loader.state() if self.ready is None else self.ready.state()
+
+    def close(self) -> None:
+        if self.ready is not None:
+            self.ready.close()
+
+
+class PackedTrainer(Trainer):
+    """Runs one stage of training.
+
+    Args:
+        prepared: model, loader and what learns.
+        placement: where the model lies.
+        args: of the Trainer; see `run.training_arguments`.
+        run: folder of the run.
+        stop: asked after every step whether to end.
+        callbacks: told about every step.
+
+    Attributes:
+        ended: the step after which the data ended; None while it lasts.
+        stopped: the signal that ended the run, or "".
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        placement: Placement,
+        args: TrainingArguments,
+        run: Path,
+        stop: StopSignal,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        super().__init__(model=prepared.model, args=args, callbacks=callbacks)
+        self.remove_callback(PrinterCallback)
+        self.prepared, self.placement, self.run_folder, self.stop = prepared, placement, run, stop
+        self.recipe = prepared.recipe
+        self.batches = PackedBatches(prepared.loader)
+        self.journal = Journal(run / "log.jsonl", writes=placement.rank == 0)
+        self.measures = Measures(prepared, placement)
+        self.ended: int | None = None
+        self.stopped = ""
+        self.saved_step = -1
+        self._step: list[PackedBatch] = []
+        self._losses: list[Tensor] = []
+        self._step_weight = 0.0
+        # Where the run stands after the last finished step: its data and its random generators.
+        self._cursor = self._next_cursor = self.batches.state()
+        self._random = checkpoints.random_state()
+
+    # Data
+
+    def get_train_dataloader(self) -> Any:
+        return self.batches
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[PackedBatch], num_batches: int, device: torch.device
+    ) -> tuple[list[PackedBatch], None]:
+        """The micro-batches of a step; none when they no longer fill one on every rank."""
+        batches = list(islice(epoch_iterator, num_batches))
+        sums = [math.fsum(batch.weight for batch in batches), num_batches - len(batches)]
+        self._step_weight, missing = summed(sums, self.placement)
+        if missing:
+            self.ended = self.state.global_step
+            self.control.should_training_stop = self.control.should_save = True
+            left = sum(len(row) for batch in batches for row in batch.names)
+            self.journal.event("the data ended", step=self.ended, steps=self.recipe.steps, samples_left=left)
+            logger.warning(
+                "the data ended after step %d of %d; %d samples are left over, too few for a step",
+                *(self.ended, self.recipe.steps, left),
+            )
+            return [], None
+        self._step, self._losses, self._next_cursor = batches, [], self.batches.state()
+        return batches, None
+
+    # One step
+
+    def training_step(self, model: nn.Module, inputs: PackedBatch, num_items_in_batch: Any = None) -> Tensor:  # type: ignore[override]
+        """Forward and backward of a micro-batch; returns its part of the step's loss, times the number of ranks."""
+        model.train()
+        last = len(self._losses) == len(self._step) - 1
+        self.placement.micro_batch(model, last=last)
+        choose_attention(self.prepared.model, self.recipe.attention, self.placement.device)
+        device = self.placement.device
+        given = {name: tensor.to(device) for name, tensor in without_idle_samples(inputs.inputs).items()}
+        with self.placement.precision(getattr(torch, self.recipe.model.dtype)):
+            output = model(**given, token_losses=True)
+        self.measures.count(inputs, output.token_losses)
+        loss: Tensor = output.loss * step_share(inputs.weight, self._step_weight, self.placement.ranks)
+        loss.backward()
+        self._losses.append(loss.detach())
+        return self._losses[-1]
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> float:
+        """The last look before the optimiser: everything must be finite. Clips, and returns the norm before."""
+        self.measures.exchange(self.stop.asked)
+        owner = self.prepared.model
+        named = [(name, p.grad) for name, p in owner.named_parameters() if p.grad is not None]
+        norms = self.placement.norms([gradient for _, gradient in named]).double().cpu()
+        total = float(norms.square().sum().sqrt())
+        if not (math.isfinite(self.measures.step_loss) and math.isfinite(total)):
+            self._stop_at_no_number(total)
+        clip = self.recipe.optimizer.clip
+        if clip is not None and total > clip:
+            torch._foreach_mul_([gradient for _, gradient in named], clip / (total + 1e-6))
+        self.measures.norms([name for name, _ in named], norms.tolist(), total)
+        return total
+
+    def _stop_at_no_number(self, norm: float) -> None:
+        """Keep the state before this step, and name its samples."""
+        own = [
+            name
+            for batch, loss in zip(self._step, self._losses, strict=True)
+            if not math.isfinite(float(loss)) or math.isfinite(self.measures.step_loss)
+            for row in batch.names
+            for name in row
+        ]
+        names = [name for names in everyone(own, self.placement) for name in names]
+        step = self.state.global_step
+        self.journal.event("no number", step=step + 1, loss=str(self.measures.step_loss), names=names)
+        self.prepared.model.zero_grad(set_to_none=True)
+        if self.saved_step != step:
+            self._save_checkpoint(self.model_wrapped, None)
+        raise TrainingError(
+            f"the loss of step {step + 1} is no number; the state after step {step} is kept in checkpoint-{step}",
+            got=f"loss {self.measures.step_loss}, norm of the gradient {norm}, samples {', '.join(names)}",
+            fix="look at these samples, or lower optimizer.rate and go on with --accept-changes",
+        )
+
+    # Set-up, replaced as a whole: accelerate prepares nothing
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            self.optimizer = build_optimizer(self.recipe, self.prepared.model)
+        return self.optimizer
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
+        self.model_wrapped = self.placement.wrap(self.prepared.model)
+        optimizer = self.create_optimizer()
+        self.lr_scheduler = build_schedule(self.recipe, optimizer)
+        if resume_from_checkpoint is not None:
+            self._resume(Path(resume_from_checkpoint), optimizer)
+        handler = self.callback_handler
+        handler.model, handler.optimizer, handler.lr_scheduler = self.prepared.model, optimizer, self.lr_scheduler
+        return self.model_wrapped, train_dataloader
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Nothing yet: a placement loads after it has wrapped the model."""
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Done in `_resume`, where a new number of ranks is known."""
+
+    def only_load(self, folder: Path) -> None:
+        """The state of a checkpoint behind which there is nothing to do."""
+        self._prepare_for_training(self.recipe.steps, None, str(folder))
+        self.state.global_step = self.saved_step
+
+    def _resume(self, folder: Path, optimizer: torch.optim.Optimizer) -> None:
+        self.placement.load(folder, self.prepared.model, optimizer)
+        state = json.loads((folder / checkpoints.DATA).read_text(encoding="utf-8"))
+        self.prepared.loader.load(state)
+        rates = json.loads((folder / "schedule.json").read_text(encoding="utf-8"))
+        assert self.lr_scheduler is not None
+        self.lr_scheduler.load_state_dict(rates)
+        file = folder / f"rng-{self.placement.rank}.json"
+        if file.exists():
+            self._random = json.loads(file.read_text(encoding="utf-8"))
+            checkpoints.set_random_state(self._random)
+        self._cursor = self._next_cursor = self.batches.state()
+        self.saved_step = int(folder.name.rpartition("-")[2])
+
+    # After a step
+
+    def _maybe_log_save_evaluate(self, tr_loss: Tensor, grad_norm: Any, model: nn.Module, *_: Any, **more: Any) -> None:
+        if self.ended is None:
+            self._cursor, self._random = self._next_cursor, checkpoints.random_state()
+        tr_loss -= tr_loss
+        if self.control.should_log and self.state.global_step > self._globalstep_last_logged:
+            self._globalstep_last_logged = self.state.global_step
+            self.log({**self.measures.report(), "learning_rate": float(more["learning_rate"])})
+        if self.measures.stop_agreed and not self.stopped:
+            self.stopped = self.stop.name or "a signal on another rank"
+            self.control.should_save = self.control.should_training_stop = True
+        if self.control.should_save and self.saved_step != self.state.global_step:
+            self._save_checkpoint(model, None)
+            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Into the journal and to the reporting callbacks; the Trainer's own history would grow without end."""
+        self.journal.numbers(self.state.global_step, self.recipe.steps, logs)
+        self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        step, placement = self.state.global_step, self.placement
+        # Every rank must know before the others write, or they would wait for each other for ever.
+        cursor = merged(everyone(self._cursor, placement))
+        folder = self.run_folder / f"checkpoint-{step}"
+        if placement.rank == 0:
+            checkpoints.begin(self.run_folder, step)
+        everyone(None, placement)
+        error: Exception | None = None
+        try:
+            placement.save(folder, self.prepared.model, self.create_optimizer())
+            write(folder / f"rng-{placement.rank}.json", self._random)
+            if placement.rank == 0:
+                assert self.lr_scheduler is not None
+                write(folder / checkpoints.DATA, cursor)
+                write(folder / "schedule.json", without_functions(self.lr_scheduler.state_dict()))
+                (folder / "recipe.yaml").write_text(resolved(self.recipe), encoding="utf-8")
+                self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
+        except (OSError, SafetensorError) as caught:
+            error = caught
+        failed = [text for text in everyone(str(error) if error else "", placement) if text]
+        if not failed and placement.rank == 0:
+            try:
+                checkpoints.finish(folder, step, placement.ranks)
+            except OSError as caught:
+                failed = [str(caught)]
+        failed = everyone(failed, placement)[0]
+        if failed:
+            raise checkpoints.full_disk(folder, OSError(failed[0])) from error
+        self.saved_step = step
+        self.journal.event("saved", step=step)
+        if placement.rank == 0:
+            checkpoints.remove_older(self.run_folder, self.recipe.keep)
+
+    def _finalize_training(self, trial: Any, num_train_samples: int, start_time: float) -> Any:
+        self.batches.close()
+        return super()._finalize_training(trial, num_train_samples, start_time)  # type: ignore[no-untyped-call]
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Counted by `measures`."""
+        return 0
+
+
+def write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+def without_functions(state: dict[str, Any]) -> dict[str, Any]:
+    """The schedule's state without its formula, which belongs to the recipe."""
+    return {key: value for key, value in state.items() if key != "lr_lambdas"} | {"lr_lambdas": [None]}

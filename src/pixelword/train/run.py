@@ -1,0 +1,246 @@
+"""A run of a recipe in a folder: begun, continued where it stopped, or found finished.
+
+The folder of a run holds
+    recipe.yaml               the whole recipe, defaults included
+    run.json                  its fingerprint, versions, and how many processes
+    learns.txt, learns.json   what trains, what is frozen, how many parameters, and with which rate
+    log.jsonl                 numbers and events, only ever appended to
+    checkpoint-N/             see `checkpoints`
+    model/                    the result, written whole; adapters are merged into it
+    adapters/                 with `lora`: the adapters alone, as peft saves them
+    done.json                 the last file written
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+import yaml
+from transformers import TrainerCallback, TrainingArguments
+
+import pixelword
+from pixelword.convert import save_released
+from pixelword.errors import CheckpointError
+from pixelword.model import NeoForConditionalGeneration
+from pixelword.recipe import Recipe, differences, fingerprint, resolved
+from pixelword.train import checkpoints, learns
+from pixelword.train.packed import PackedTrainer
+from pixelword.train.placement import Placement
+from pixelword.train.ranks import everyone
+from pixelword.train.setting_up import Prepared, prepare
+from pixelword.train.stages import write_json, write_whole
+from pixelword.train.stopping import StopSignal
+
+logger = logging.getLogger(__name__)
+
+FREE = ("rows_per_batch", "checkpointing", "compile", "attention", "retention", "log_every", "save_every", "keep")
+FREE_DATA = ("data.threads", "report_to")
+"""Keys that change how a run is computed or told, not what it is."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        folder: of the run.
+        step: steps that are done.
+        finished: whether `model/` is there.
+        stopped: name of the signal that ended it, or "".
+        ended: the step after which the data ended, if it did.
+    """
+
+    folder: Path
+    step: int
+    finished: bool
+    stopped: str = ""
+    ended: int | None = None
+
+
+def run_recipe(
+    recipe: Recipe, run: Path, *, accept_changes: bool = False, callbacks: list[TrainerCallback] | None = None
+) -> Outcome:
+    """Train a stage, or go on with it; started by itself or by torchrun.
+
+    Args:
+        recipe: what to do.
+        run: folder of the run; an existing one is continued.
+        accept_changes: go on although the recipe is not the one that the folder was begun with.
+        callbacks: told about every step.
+
+    Raises:
+        CheckpointError: the folder belongs to another recipe, or a checkpoint to another architecture.
+        DataError: the data is not what it was.
+        TrainingError: the loss is no number, or a checkpoint cannot be written.
+        PixelWordError: the recipe asks for something that is not there.
+    """
+    arguments = training_arguments(recipe, run)
+    placement = place(recipe, arguments)
+    if (run / "done.json").exists():
+        return finished(recipe, run)
+    marked = checkpoints.newest(run)
+    changes = changed(recipe, run, accept_changes)
+    prepared = prepare(recipe, rank=placement.rank, ranks=placement.ranks)
+    compile_blocks(prepared)
+    everyone(None, placement)
+    if placement.rank == 0:
+        begin(prepared, run, placement)
+    with StopSignal() as stop:
+        trainer = PackedTrainer(prepared, placement, arguments, run, stop, callbacks)
+        tell_start(trainer, marked, changes)
+        if marked is not None and marked.step >= recipe.steps:
+            trainer.only_load(marked.folder)
+        else:
+            trainer.train(resume_from_checkpoint=str(marked.folder) if marked else None)
+    step = trainer.state.global_step
+    if trainer.stopped:
+        trainer.journal.event("stopped", step=step, by=trainer.stopped)
+        return Outcome(run, step, False, trainer.stopped)
+    finish(trainer, run)
+    return Outcome(run, step, True, ended=trainer.ended)
+
+
+def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:
+    """What the Trainer is told. It also finds the other ranks, if torchrun started some."""
+    arguments = TrainingArguments(
+        output_dir=str(run),
+        max_steps=recipe.steps,
+        per_device_train_batch_size=recipe.rows_per_batch,
+        learning_rate=recipe.optimizer.rate,
+        max_grad_norm=0.0,
+        logging_steps=recipe.log_every,
+        logging_nan_inf_filter=False,
+        save_steps=recipe.save_every,
+        save_strategy="steps",
+        seed=recipe.seed,
+        use_cpu=not torch.cuda.is_available(),
+        ignore_data_skip=True,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to=installed_reports(recipe),
+    )
+    per_micro_batch = recipe.rows_per_batch * arguments.world_size
+    arguments.gradient_accumulation_steps = max(1, recipe.rows_per_step // per_micro_batch)
+    return arguments
+
+
+def installed_reports(recipe: Recipe) -> list[str]:
+    """Those of the wanted reports whose library is there."""
+    found: list[str] = [name for name in recipe.report_to if find_spec(name) is not None]
+    if missing := [name for name in recipe.report_to if name not in found]:
+        logger.info("not installed: %s; numbers go into log.jsonl", ", ".join(missing))
+    return found
+
+
+def place(recipe: Recipe, arguments: TrainingArguments) -> Placement:
+    """Where the model lies; another placement is chosen here."""
+    return Placement(arguments.process_index, arguments.world_size, arguments.device)
+
+
+def compile_blocks(prepared: Prepared) -> None:
+    """Checkpointing and compilation of the decoder's blocks; names of parameters do not change."""
+    if prepared.recipe.checkpointing:
+        prepared.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+    if prepared.recipe.compile:
+        for layer in prepared.model.model.language_model.layers:
+            layer.compile()
+
+
+def changed(recipe: Recipe, run: Path, accept: bool) -> list[str]:
+    """What the recipe changes in a run that has begun.
+
+    Raises:
+        CheckpointError: something that makes it another run, and it was not accepted.
+    """
+    file = run / "recipe.yaml"
+    if not file.exists():
+        return []
+    before = Recipe.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    found = differences(before, recipe)
+    grave = [line for line in found if not harmless(line)]
+    if grave and not accept:
+        raise CheckpointError(
+            f"{run} was begun with another recipe",
+            got="; ".join(grave),
+            fix="set these values back, choose another --out, or go on all the same with --accept-changes",
+        )
+    return found
+
+
+def harmless(line: str) -> bool:
+    key = line.partition(":")[0]
+    return key.partition(".")[0] in FREE or key.startswith(FREE_DATA)
+
+
+def begin(prepared: Prepared, run: Path, placement: Placement) -> None:
+    """Write down what this run is; print the table of what trains."""
+    recipe = prepared.recipe
+    run.mkdir(parents=True, exist_ok=True)
+    table = learns.as_text(prepared.parts)
+    logger.info("stage %s: %d steps\n%s", recipe.name, recipe.steps, table)
+    write_whole(run / "recipe.yaml", resolved(recipe))
+    write_whole(run / "learns.txt", table + "\n")
+    write_json(
+        run / "learns.json",
+        {"patterns": recipe.learns, "names": prepared.learning, "parts": [asdict(part) for part in prepared.parts]},
+    )
+    modules = {"pixelword": pixelword, "torch": torch, "transformers": transformers}
+    about: dict[str, Any] = {
+        "fingerprint": fingerprint(recipe),
+        "ranks": placement.ranks,
+        "device": torch.cuda.get_device_name() if placement.device.type == "cuda" else platform.machine(),
+        "versions": {name: module.__version__ for name, module in modules.items()},
+    }
+    write_json(run / "run.json", about)
+
+
+def tell_start(trainer: PackedTrainer, marked: checkpoints.Marked | None, changes: list[str]) -> None:
+    """Say whether the run starts or goes on, and with what difference."""
+    about = {"fingerprint": fingerprint(trainer.recipe), "ranks": trainer.placement.ranks}
+    if marked is None:
+        trainer.journal.event("started", step=0, **about)
+        return
+    if marked.ranks != trainer.placement.ranks:
+        changes = [*changes, f"processes: {marked.ranks} -> {trainer.placement.ranks}"]
+    trainer.journal.event("went on", step=marked.step, changes=changes, **about)
+    if trainer.placement.rank == 0:
+        logger.info("going on after step %d", marked.step)
+        for line in changes:
+            logger.warning("changed: %s", line)
+
+
+def finished(recipe: Recipe, run: Path) -> Outcome:
+    """A finished run answers for the recipe it ran with."""
+    done = json.loads((run / "done.json").read_text(encoding="utf-8"))
+    changed(recipe, run, accept=False)
+    return Outcome(run, done["step"], True, ended=done["ended"])
+
+
+def finish(trainer: PackedTrainer, run: Path) -> None:
+    """Write the result; everything before it stays until it is there."""
+    prepared, step = trainer.prepared, trainer.state.global_step
+    if trainer.placement.gather(prepared.model):
+        model: NeoForConditionalGeneration = prepared.model
+        model.to(device=torch.device("cpu"))  # type: ignore[arg-type]
+        if prepared.adapted is not None:
+            shutil.rmtree(run / "adapters", ignore_errors=True)
+            prepared.adapted.save_pretrained(run / "adapters")
+            model = prepared.adapted.merge_and_unload()
+        model.to(dtype=getattr(torch, prepared.recipe.model.dtype))
+        shutil.rmtree(run / "model", ignore_errors=True)
+        save_released(model.eval(), prepared.processor, run / "model")
+        write_json(
+            run / "done.json", {"step": step, "ended": trainer.ended, "fingerprint": fingerprint(prepared.recipe)}
+        )
+        checkpoints.remove_older(run, 1)
+    trainer.journal.event("finished", step=step)
+    everyone(None, trainer.placement)
