@@ -9,6 +9,7 @@ from PIL import Image
 
 from pixelword.report import (
     Answer,
+    ArrowPlot,
     BarGroup,
     BarPlot,
     Card,
@@ -28,6 +29,7 @@ from pixelword.report import (
     Segment,
     Series,
     SideBySide,
+    StackedBars,
     Stage,
     Strong,
     Table,
@@ -82,10 +84,11 @@ def page_with(text: str) -> Page:
     )
     answers = [Answer(words, words, words, right) for right in (True, False, None)]
     cards = [
-        Card(picture, answers[:1], text, [text]),
-        Card(picture, answers, words, [text, text + "2"], [Listing(text)]),
+        Card(picture, answers[:1], text, [text], facets={text: text}),
+        Card(picture, answers, words, [text, text + "2"], [Listing(text)], [picture], {text: text + "2"}),
+        Card(None),
     ]
-    page.section(text, Gallery(cards, text))
+    page.section(text, Gallery(cards, text), StackedBars([text, text], [(words, [1, 2]), (text, [0, 3])], text))
     return page
 
 
@@ -101,6 +104,7 @@ def plots_with(text: str) -> Page:
             stages=[Stage(text, 1), Stage(text, 2)],
         ),
         BarPlot([text, text], [BarGroup(text, [Proportion(1, 2), None])], 0.5, text, text),
+        ArrowPlot([text, text], (text, text), [Proportion(1, 2), None], [Proportion(2, 2), None], 0.5, text, text),
     )
     return page
 

@@ -18,6 +18,7 @@ from pixelword import report
 from pixelword.errors import ImageError, InputError
 from pixelword.report import (
     Answer,
+    ArrowPlot,
     Card,
     Code,
     Emphasis,
@@ -33,6 +34,7 @@ from pixelword.report import (
     Proportion,
     Segment,
     SideBySide,
+    StackedBars,
     Strong,
     Table,
     Tile,
@@ -178,6 +180,52 @@ def test_a_gallery_shows_mistakes_first_and_filters_by_class():
         assert re.search(rf"_v{number}:checked\) \.card:not\(\.{verdict}\)", rules)
     (tag,) = re.findall(r"_t2:checked\) \.card:not\(\.(\w+)\)", rules)
     assert [h.text for card in gallery.all("article", class_=tag) for h in card.all("h4")] == ["second", "third"]
+
+
+def test_a_gallery_filters_by_facets_too():
+    cards = [
+        Card(PICTURE, title="first", facets={"box": "solved", "run": "one"}),
+        Card(PICTURE, title="second", facets={"box": "harm", "run": "one"}, beside=[Picture(PICTURE.source, "edited")]),
+        Card(None, title="third"),
+    ]
+    gallery = rendered(Gallery(cards)).one("figure", class_="gallery")
+    assert [legend.text for legend in gallery.all("legend")] == ["box"], "a facet of one value needs no filter"
+    assert [label.text for label in gallery.all("label")] == ["any", "solved 1", "harm 1"]
+    hidden = {}
+    for row in re.findall(r"#(\w+):checked\) \.card:not\(\.(\w+)\)", gallery.one("style").text):
+        hidden[row[0]] = {h.text for card in gallery.all("article", class_=row[1]) for h in card.all("h4")}
+    ids = [box.attributes["id"] for box in gallery.all("input") if "id" in box.attributes]
+    assert [hidden[name] for name in ids] == [{"first"}, {"second"}]
+    first, second, third = (gallery.all("article")[place] for place in range(3))
+    assert [len(card.all("img")) for card in (first, second, third)] == [1, 2, 0]
+    assert second.all("figcaption")[-1].text == "edited"
+
+
+def test_stacked_bars_show_every_count_that_is_there():
+    bars = rendered(
+        StackedBars(["solved", "never", "lost"], [("WK", [60, 0, 40]), ("CR", [0, 0, 0]), ("LR", [99, 0, 1])])
+    )
+    assert [entry.text for entry in bars.all("li")] == ["solved", "lost"]
+    widths = [float(span.attributes["style"].strip("width: %")) for span in bars.all("span", title="of")]
+    assert widths == [60, 40, 99, 1]
+    assert [b.text for b in bars.all("b")] == ["60", "40", "99", ""], "a narrow part has its number in the table"
+    rows = [[cell.text for cell in row.all("td")] for row in bars.one("tbody").all("tr")]
+    assert rows == [["60", "40", "100"], ["0", "0", "0"], ["99", "1", "100"]]
+    with pytest.raises(InputError, match="one count"):
+        StackedBars(["a"], [("x", [1, 2])])
+
+
+def test_an_arrow_plot_has_its_numbers_and_its_change():
+    plot = ArrowPlot(
+        ["MT", "CN"], ("direct", "stepwise"), [Proportion(30, 100), None], [Proportion(44, 100), Proportion(1, 2)], 0.25
+    )
+    assert [plot.change(0), plot.change(1)] == [pytest.approx(0.14), None]
+    section = rendered(plot)
+    assert [entry.text for entry in section.all("li")] == ["direct", "stepwise", "chance"]
+    assert "+14.0" in section.text
+    assert "14.0" in section.one("tbody").text
+    with pytest.raises(InputError, match="two values"):
+        ArrowPlot(["MT"], ("a", "b"), [None], [None, None])
 
 
 def test_a_gallery_of_one_kind_needs_no_filter():

@@ -36,13 +36,15 @@ from pixelword.report.pieces import (
     Tile,
     Tiles,
 )
-from pixelword.report.plots import BarGroup, BarPlot, CurvePlot, Series, Stage
+from pixelword.report.plots import ArrowPlot, BarGroup, BarPlot, CurvePlot, Series, Stage
+from pixelword.report.stacks import StackedBars
 from pixelword.report.statistics import Estimate, Proportion, disjoint, format_count, format_percent, wilson_interval
 from pixelword.report.tokens import MaskPicture, Segment, Token, TokenGrid, TokenStrip
 from pixelword.report.words import Code, Emphasis, Link, Strong, Words, sentence
 
 __all__ = [
     "Answer",
+    "ArrowPlot",
     "BarGroup",
     "BarPlot",
     "Card",
@@ -65,6 +67,7 @@ __all__ = [
     "Segment",
     "Series",
     "SideBySide",
+    "StackedBars",
     "Stage",
     "Strong",
     "Table",

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelword.errors import InputError, nearest
+from pixelword.report.arrows import draw_arrows
 from pixelword.report.drawing import NARROW, WIDE, Drawing, draw
 from pixelword.report.pieces import Piece
-from pixelword.report.plots import BarPlot, CurvePlot
+from pixelword.report.plots import ArrowPlot, BarPlot, CurvePlot
 from pixelword.report.statistics import Estimate, Proportion
 from pixelword.report.words import Code, Emphasis, Link, Strong, anchor_of, inlines, plain, printable
 
@@ -136,9 +137,12 @@ class Renderer:
         self.ids += 1
         return f"_{self.ids}_"
 
-    def drawings(self, plot: CurvePlot | BarPlot) -> list[tuple[str, Drawing]]:
+    def drawings(self, plot: CurvePlot | BarPlot | ArrowPlot) -> list[tuple[str, Drawing]]:
         """The plot for a wide and for a narrow place; the style sheet shows the one that fits."""
-        return [(name, draw(plot, width, self.unique())) for name, width in (("wide", WIDE), ("narrow", NARROW))]
+        return [
+            (name, draw_arrows(plot, width, id_) if isinstance(plot, ArrowPlot) else draw(plot, width, id_))
+            for name, width, id_ in (("wide", WIDE, self.unique()), ("narrow", NARROW, self.unique()))
+        ]
 
     def link(self, anchor: str) -> str:
         self.linked.add(anchor)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -72,15 +72,24 @@ class Card:
     """One gallery picture with its answers; wrong when any of them is.
 
     Args:
+        picture: None where there is none to show, such as a drawing that was refused.
         tags: what the reader can filter by, such as the kinds of the questions.
         more: pieces shown when the card is unfolded.
+        beside: further pictures next to the first, such as what a second run drew.
+        facets: further filters, each by its name: the value that this card has in it.
     """
 
-    picture: Picture
+    picture: Picture | None
     answers: Sequence[Answer] = ()
     title: Words = ""
     tags: Sequence[str] = ()
     more: Sequence[Piece] = ()
+    beside: Sequence[Picture] = ()
+    facets: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def pictures(self) -> list[Picture]:
+        return [*([self.picture] if self.picture is not None else []), *self.beside]
 
     @property
     def verdict(self) -> str:
@@ -95,12 +104,14 @@ class Gallery:
     """Cards in a grid, mistakes first, with filters by verdict and by tag that need no script.
 
     Args:
-        columns: how narrow a card may get, in CSS pixels.
+        narrowest: how narrow a card may get, in CSS pixels.
+        wide: on a phone one card fills a row, where two would by default.
     """
 
     cards: Sequence[Card]
     caption: Words = ""
     narrowest: int = 220
+    wide: bool = False
     template: ClassVar[str] = "gallery.html"
 
     def __post_init__(self) -> None:
@@ -128,3 +139,22 @@ class Gallery:
             for tag in dict.fromkeys(card.tags):
                 counts[tag] = counts.get(tag, 0) + 1
         return list(counts.items())
+
+    @property
+    def facets(self) -> list[tuple[str, list[tuple[str, int]]]]:
+        """Name of each facet with its values and their numbers of cards, in order of first appearance."""
+        counts: dict[str, dict[str, int]] = {}
+        for card in self.cards:
+            for name, value in card.facets.items():
+                values = counts.setdefault(name, {})
+                values[value] = values.get(value, 0) + 1
+        return [(name, list(values.items())) for name, values in counts.items() if len(values) > 1]
+
+    @property
+    def facet_numbers(self) -> dict[tuple[str, str], str]:
+        """(facet, value) -> the end of its class on this gallery's cards."""
+        return {
+            (name, value): f"f{row}_{column}"
+            for row, (name, values) in enumerate(self.facets)
+            for column, (value, _) in enumerate(values)
+        }

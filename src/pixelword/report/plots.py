@@ -193,3 +193,64 @@ class BarPlot:
     @property
     def description(self) -> str:
         return f"{self.x_label} for {', '.join(self.categories)}: " + ", ".join(group.name for group in self.groups)
+
+
+@dataclass(frozen=True)
+class ArrowPlot:
+    """What became of each category from a first to a second measurement, such as direct and stepwise.
+
+    The numbers stand under the plot, folded.
+
+    Args:
+        categories: from top to bottom.
+        names: of the two measurements.
+        first, second: one each per category; None where there is none.
+        chance: one share for all, or one per category (None where there is no chance line).
+    """
+
+    categories: Sequence[str]
+    names: tuple[str, str]
+    first: Sequence[Measured]
+    second: Sequence[Measured]
+    chance: float | Sequence[float | None] | None = None
+    caption: Words = ""
+    x_label: str = "right answers"
+    limits: tuple[float, float] = (0.0, 1.0)
+    template: ClassVar[str] = "plot.html"
+
+    def __post_init__(self) -> None:
+        for values in (self.first, self.second, self.chances):
+            if len(values) != len(self.categories):
+                raise InputError(
+                    "an arrow plot has two values per category, and one chance or none",
+                    got=f"{len(values)} values for {len(self.categories)} categories",
+                    fix="use None where nothing was measured",
+                )
+
+    @property
+    def chances(self) -> list[float | None]:
+        """The chance of each category."""
+        return list(self.chance) if isinstance(self.chance, Sequence) else [self.chance] * len(self.categories)
+
+    def change(self, place: int) -> float | None:
+        """Second less first, as a share; None where one of them is absent."""
+        one, other = self.first[place], self.second[place]
+        if one is None or other is None or one.value != one.value or other.value != other.value:
+            return None
+        return other.value - one.value
+
+    @property
+    def legend(self) -> list[LegendEntry]:
+        ends = [LegendEntry("circle", "grey", self.names[0]), LegendEntry("diamond", "blue", self.names[1])]
+        return ends + [LegendEntry("chance", "ink", "chance")] * any(chance is not None for chance in self.chances)
+
+    @property
+    def numbers(self) -> Fold:
+        """The table under the plot."""
+        changes = [None if (change := self.change(n)) is None else 100 * change for n in range(len(self.categories))]
+        rows = list(zip(self.categories, self.first, self.second, changes, strict=True))
+        return Fold("the numbers", [Table(["", *self.names, "change, points"], rows, digits=1)])
+
+    @property
+    def description(self) -> str:
+        return f"{self.x_label}, from {self.names[0]} to {self.names[1]}, for {', '.join(self.categories)}"
