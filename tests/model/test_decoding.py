@@ -14,6 +14,7 @@ from pixelword.model import NeoForConditionalGeneration
 from pixelword.model import decoding as decoding_module
 from pixelword.model.decoding import decoder_for, prepare_for_decoding, use_plain_decoding, why_plain
 from pixelword.model.decoding_cache import DecodingCache, GrowingLayer
+from pixelword.model.decoding_weights import PACKED_FROM, Packed
 
 from .conftest import batch, prompt, small_model
 
@@ -52,6 +53,20 @@ def test_a_padded_batch_with_pictures_gets_the_tokens_of_the_plain_path(steps, o
     steps.clear()
     assert torch.equal(model.generate(**inputs, **GREEDY, **options), wanted)
     assert len(steps) == 8
+
+
+@pytest.mark.parametrize("rows", [PACKED_FROM - 1, PACKED_FROM, 1])
+def test_the_arrangement_of_weights_follows_the_rows_and_the_tokens_stay(steps, rows):
+    """One row after a large batch and a large batch after one row: each in its own arrangement, same tokens."""
+    model = small_model()
+    for number in (1, rows, 2 * PACKED_FROM, rows):
+        inputs = batch(*(PROMPTS * number)[:number])
+        assert torch.equal(model.generate(**inputs, **GREEDY), plain(model, **inputs, **GREEDY))
+        with torch.no_grad():
+            decoder = decoder_for(model, number)
+        can_pack = torch.backends.mkldnn.is_available()
+        assert isinstance(decoder.copies.weights.head, Packed) == (can_pack and number >= PACKED_FROM)
+    assert len(steps) == 4 * 8
 
 
 @pytest.mark.parametrize("scheme", ["native", "1d", "il", "m", "mm", "video"])

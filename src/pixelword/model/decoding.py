@@ -60,16 +60,17 @@ class Decoder:
     Args:
         model: the model; it is not kept, only its tensors are.
         settings: how to serve it.
+        rows: of the first batch; see `WeightCopies`.
     """
 
-    def __init__(self, model: NeoForConditionalGeneration, settings: DecodingSettings) -> None:
+    def __init__(self, model: NeoForConditionalGeneration, settings: DecodingSettings, rows: int = 1) -> None:
         text = model.config.llm_config
         rotary = model.model.language_model.rotary_emb
         self.settings = settings
         self.size = formulas.Dimensions(text.num_attention_heads, text.num_key_value_heads, text.head_dim)
         frequency = rotary.frequency.to(torch.float32)
         self.constants = formulas.constants_of(rotary.axis, frequency, float(text.rms_norm_eps))
-        self.copies = WeightCopies(model, settings.dtype or model.dtype)
+        self.copies = WeightCopies(model, settings.dtype or model.dtype, rows)
         self._whole_room = settings.compile or self.copies.dtype == torch.bfloat16
         self._step: Callable[..., Tensor] = formulas.one_token
         self._before: Callable[..., Any] = formulas.before_attention
@@ -79,12 +80,12 @@ class Decoder:
             self._before = torch.compile(formulas.before_attention)
             self._after = torch.compile(formulas.after_attention)
 
-    def follow(self, model: NeoForConditionalGeneration) -> None:
-        """Copy the weights again if they changed."""
-        if not self.copies.is_current(model):
+    def follow(self, model: NeoForConditionalGeneration, rows: int = 1) -> None:
+        """Copy the weights again if they changed, or if so many rows want them arranged differently."""
+        if not (self.copies.suits(model.device, rows) and self.copies.is_current(model)):
             dtype = self.settings.dtype or model.dtype
             del self.copies  # before the new ones are made: both together may not fit
-            self.copies = WeightCopies(model, dtype)
+            self.copies = WeightCopies(model, dtype, rows)
 
     def step(
         self, input_ids: Tensor, position_ids: Tensor, attention_mask: Tensor | None, cache: DecodingCache
@@ -213,18 +214,18 @@ def use_plain_decoding(model: NeoForConditionalGeneration) -> None:
     _decoders[model] = None
 
 
-def decoder_for(model: NeoForConditionalGeneration) -> Decoder | None:
-    """The decoder that serves the model now, with current weights; None where the plain path must be taken."""
+def decoder_for(model: NeoForConditionalGeneration, rows: int = 1) -> Decoder | None:
+    """The decoder that serves `rows` answers now, with current weights; None where the plain path must be taken."""
     if torch.is_grad_enabled() or why_plain(model):
         return None
     if model in _decoders:
         decoder = _decoders[model]
         if decoder is not None:
-            decoder.follow(model)
+            decoder.follow(model, rows)
         return decoder
     if model.device.type != "cpu" or copied_bytes(model) > AUTOMATIC_BYTES:
         return None
-    decoder = _decoders[model] = Decoder(model, DecodingSettings())
+    decoder = _decoders[model] = Decoder(model, DecodingSettings(), rows)
     return decoder
 
 

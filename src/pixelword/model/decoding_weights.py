@@ -5,7 +5,7 @@ Legend: D width · h query heads · g key/value heads · d head_dim · M mlp wid
 Three rearrangements of the same numbers:
   * all products that read the same vector are one: q, q_hw, k, k_hw, v, and gate, up;
   * rows are ordered head by head as (T, H, W), so that a head's parts lie side by side and need no concatenation;
-  * matrices are stored (in, out), or packed for bfloat16 instructions where the CPU has them.
+  * matrices are stored (in, out), or packed by oneDNN: for bfloat16 instructions, and in float32 for several rows.
 
 They are copies: they cost the size of the blocks and the head once more, and `is_current` says when they are old.
 """
@@ -108,11 +108,17 @@ class DecodingWeights(NamedTuple):
     head: Matrix
 
 
-def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether the CPU multiplies bfloat16 itself and oneDNN may arrange the weights for it."""
-    if dtype != torch.bfloat16 or device.type != "cpu" or not torch.backends.mkldnn.is_available():
+PACKED_FROM = 4
+"""Rows from which packed float32 weights are read faster than strided ones; for one row they are slower."""
+
+
+def should_pack(dtype: torch.dtype, device: torch.device, rows: int) -> bool:
+    """Whether oneDNN should arrange the weights: bfloat16 where the CPU multiplies it, float32 for several rows."""
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if dtype == torch.float32:
+        return rows >= PACKED_FROM
+    return dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class WeightCopies:
@@ -121,12 +127,13 @@ class WeightCopies:
     Args:
         model: what to copy from; only its tensors are read, it is not kept.
         dtype: of the copies.
+        rows: of the batch that is answered; it decides how float32 matrices are arranged.
     """
 
-    def __init__(self, model: NeoForConditionalGeneration, dtype: torch.dtype) -> None:
+    def __init__(self, model: NeoForConditionalGeneration, dtype: torch.dtype, rows: int = 1) -> None:
         self.dtype = dtype
         self._numbers: list[int] = []
-        self._pack = can_pack(dtype, model.device)
+        self._pack = should_pack(dtype, model.device, rows)
         self._parameters = list(model.parameters())
         self._marks, self._norms = marks(self._parameters), norms(self._parameters)
         weakref.finalize(self, _free, self._numbers)
@@ -148,6 +155,10 @@ class WeightCopies:
         parameters = list(model.parameters())
         same = len(parameters) == len(self._parameters) and all(map(operator.is_, parameters, self._parameters))
         return same and self.is_marked_current() and norms(parameters) == self._norms
+
+    def suits(self, device: torch.device, rows: int) -> bool:
+        """Whether the matrices are arranged as so many rows want them."""
+        return self._pack == should_pack(self.dtype, device, rows)
 
     def is_marked_current(self) -> bool:
         """The part of `is_current` that costs microseconds: no in-place write and no move since the copy."""

@@ -126,7 +126,7 @@ class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do
         mine = model_kwargs.get("past_key_values")
         wanted = generation_config.use_cache and generation_config.cache_implementation in (None, "dynamic")
         if wanted and (mine is None or isinstance(mine, DecodingCache)) and generation_config.num_beams == 1:
-            decoder = decoder_for(self)
+            decoder = decoder_for(self, batch_size * (generation_config.num_return_sequences or 1))
             if isinstance(mine, DecodingCache):
                 mine.decoder = decoder
             elif decoder is not None:
