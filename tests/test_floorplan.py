@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"errors"},
     "convert": {"errors", "model"},
     "explain": {"errors", "model", "report"},
+    "answering": LOWER | {"model", "convert"},
     "recipe": LOWER,
     "data": LOWER | {"recipe", "model"},
     "train": LOWER | {"recipe", "data", "model", "convert"},
