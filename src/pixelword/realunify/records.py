@@ -75,7 +75,9 @@ class Call(Settings):
 
     key: str
     role: Role
-    operation: Literal["understand", "generate", "edit"] = Field(description="text out, text to picture, edit")
+    operation: Literal["understand", "generate", "edit", "interleave"] = Field(
+        description="text out, text to picture, edit, text out with drawings on the way"
+    )
     model: str = Field(description="the name that was asked for")
     reported: str = Field(default="", description="the name or version that the server reported")
     prompt: str
@@ -178,7 +180,7 @@ class ItemRecord(Settings):
     @property
     def reply(self) -> str | None:
         """The text of the last call to the understander: in GEU the answer, in stepwise UEG the rewritten prompt."""
-        texts = [call.text for call in self.calls if call.operation == "understand"]
+        texts = [call.text for call in self.calls if call.operation in {"understand", "interleave"}]
         return texts[-1] if texts else None
 
     def result(self) -> ItemResult:
