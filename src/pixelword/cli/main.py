@@ -19,8 +19,11 @@ from pixelword import __version__
 from pixelword.cli.chat import chat
 from pixelword.cli.convert import convert
 from pixelword.cli.demo import demo
+from pixelword.cli.doctor import doctor
 from pixelword.cli.explain import explain
 from pixelword.cli.jigsaw import jigsaw
+from pixelword.cli.posttrain import posttrain
+from pixelword.cli.realunify import realunify
 from pixelword.cli.train import train
 from pixelword.errors import PixelWordError
 
@@ -32,8 +35,11 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "chat": chat,
     "convert": convert,
     "demo": demo,
+    "doctor": doctor,
     "explain": explain,
     "jigsaw": jigsaw,
+    "posttrain": posttrain,
+    "realunify": realunify,
     "train": train,
 }
 

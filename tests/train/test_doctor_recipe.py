@@ -1,0 +1,103 @@
+"""Claims of `pixelword doctor`: a sound recipe is left alone; a resume that loses something is named; exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from pixelword.cli.main import run
+from pixelword.data import PackedLoader
+from pixelword.errors import DataError
+from pixelword.model import neo_tiny
+from pixelword.train import first_stage
+from pixelword.train.doctor import examine_recipe, recipes
+from pixelword.train.packed import PackedTrainer
+from tests.convert.qwen3_folder import save_qwen3
+from tests.train.small_run import small_recipe, write_data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Data, and a Qwen3 of the shape that neo-tiny stands on."""
+    folder = write_data(tmp_path_factory.mktemp("doctor"))
+    text = neo_tiny().llm_config
+    keys = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim")
+    config = Qwen3Config(
+        **{key: getattr(text, key) for key in keys},
+        vocab_size=384,
+        num_hidden_layers=text.num_hidden_layers - text.extra_num_layers,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e4},
+        bos_token_id=None,
+        eos_token_id=258,
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(0)
+    save_qwen3(Qwen3ForCausalLM(config), folder / "llm")
+    return folder
+
+
+def first(folder: Path, **changes: Any) -> Any:
+    """A first stage on top of the Qwen3."""
+    model = {"preset": "neo-tiny", "language_model": str(folder / "llm"), "dtype": "float32"}
+    return small_recipe(folder, model=model, learns=first_stage(neo_tiny()), data={"lanes": 1}, **changes)
+
+
+def test_a_sound_first_stage_passes_every_check(folder):
+    diagnosis = examine_recipe(first(folder))
+    assert diagnosis.findings == (), str(diagnosis)
+    assert {outcome.status for outcome in diagnosis.checks} == {"sound"}, str(diagnosis)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks transformers for it
+def test_adapters_are_sound_and_a_large_model_is_tried_in_small(folder, monkeypatch):
+    monkeypatch.setattr(recipes, "LARGE", 1000)
+    monkeypatch.setattr(recipes, "TOKENS", 60)
+    adapters = {"rank": 2, "alpha": 4, "targets": [r".*\.self_attn\.(q_proj|k_proj_hw)"]}
+    diagnosis = examine_recipe(first(folder).model_copy(update={"learns": (), "lora": adapters}))
+    assert diagnosis.findings == (), str(diagnosis)
+    notes = {outcome.check: outcome.note for outcome in diagnosis.checks}
+    assert "in place of the large one" in notes["resume"]
+
+
+def test_a_trainer_that_forgets_its_random_generators_is_named(folder, monkeypatch):
+    resume = PackedTrainer._resume
+
+    def forgetful(self: PackedTrainer, *arguments: Any) -> None:
+        resume(self, *arguments)
+        torch.manual_seed(9)
+
+    monkeypatch.setattr(PackedTrainer, "_resume", forgetful)
+    monkeypatch.setattr(recipes, "LARGE", 1000)
+    diagnosis = examine_recipe(first(folder))
+    assert {finding.check for finding in diagnosis.findings} == {"resume"}, str(diagnosis)
+    assert "rng-0.json" in diagnosis.findings[0].where
+
+
+def test_the_command_ends_with_1_and_says_what_where_and_how(folder, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(first(folder).model_dump(mode="json")))
+    monkeypatch.setattr(PackedLoader, "load", lambda self, state: None)
+    with pytest.raises(SystemExit) as leaving:
+        run(["doctor", str(file), "--no-trial", "--device", "cpu", "--out", str(tmp_path / "deep" / "findings.json")])
+    assert leaving.value.code == 1
+    said = " ".join(capsys.readouterr().out.split())
+    for words in ("resume: after a resume the data starts again", "where: batch 2", "fix: save the loader's state"):
+        assert words in said
+    kept = json.loads((tmp_path / "deep" / "findings.json").read_text())
+    assert [check["status"] for check in kept["checks"]].count("faulty") == 1
+
+
+def test_a_recipe_without_a_parent_or_without_rows_says_so(folder):
+    diagnosis = examine_recipe(small_recipe(folder), trial=False)
+    notes = {outcome.check: (outcome.status, outcome.note) for outcome in diagnosis.checks}
+    assert notes["language"] == ("not applicable", "all weights are drawn, there is no parent language model")
+    assert diagnosis.findings == (), str(diagnosis)
+    (folder / "empty.jsonl").write_text("")
+    with pytest.raises(DataError):
+        examine_recipe(small_recipe(folder, source={"path": str(folder / "empty.jsonl"), "epochs": 1}), trial=False)
