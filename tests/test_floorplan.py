@@ -35,8 +35,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recipe": LOWER,
     "data": LOWER | {"recipe", "model"},
     "train": LOWER | {"recipe", "data", "model", "convert"},
+    "posttrain": LOWER | {"world", "jigsaw", "recipe", "model", "convert", "data", "train"},
     "demo": LOWER | {"world", "model", "convert", "recipe", "data", "train", "report"},
-    "cli": LOWER | {"world", "model", "convert", "recipe", "data", "train", "report", "explain", "demo", "jigsaw"},
+    "cli": LOWER
+    | {
+        "world",
+        "model",
+        "convert",
+        "recipe",
+        "data",
+        "train",
+        "report",
+        "explain",
+        "demo",
+        "jigsaw",
+        "answering",
+        "posttrain",
+    },
 }
 # What the front door may import at import time, so that --help answers at once.
 CLI_AT_ONCE = {"errors", "pixelword", "cli"}

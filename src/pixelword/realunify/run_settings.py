@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from pixelword.config import Settings
-from pixelword.realunify.taxonomy import Protocol
+from pixelword.realunify.taxonomy import Protocol, Track
 
 
 class RunSettings(Settings):
@@ -55,3 +55,48 @@ class RunSettings(Settings):
     def from_words(cls, value: Any) -> Any:
         """`a,b` from a command line."""
         return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+
+class ModelChoice(Settings):
+    """A model as Inspect names it, with what its provider is told. No key: keys stand in the environment."""
+
+    name: str = Field(description="provider/model, such as pixelword-openai/gpt-image-2")
+    args: dict[str, Any] = Field(
+        default_factory=dict, description="of the provider: base_url, can, key_env, command, backoff, ..."
+    )
+    config: dict[str, Any] = Field(default_factory=dict, description="temperature, top_p, max_tokens")
+
+
+class Models(Settings):
+    """Who does what. A unified model is `model` alone; a role of its own goes before it."""
+
+    model: ModelChoice | None = None
+    understander: ModelChoice | None = None
+    generator: ModelChoice | None = None
+    judge: ModelChoice | None = None
+
+
+class RunPlan(Settings):
+    """A whole run: who is asked what, under which protocols."""
+
+    models: Models = Models()
+    tracks: tuple[Track, ...] = Field(default=(Track.UEG, Track.GEU), description="UEG, GEU or both")
+    protocols: tuple[Protocol, ...] = Field(
+        default=(Protocol.DIRECT, Protocol.STEPWISE), description="asked one after the other"
+    )
+    run: RunSettings = RunSettings()
+
+    @field_validator("protocols", mode="before")
+    @classmethod
+    def each_with_underscores(cls, value: Any) -> Any:
+        """As in `RunSettings`."""
+        return [one.replace("-", "_") if isinstance(one, str) else one for one in value]
+
+    def tasks(self) -> list[tuple[Track, RunSettings]]:
+        """Every track under every protocol that it has."""
+        return [
+            (track, self.run.model_copy(update={"protocol": protocol}))
+            for protocol in self.protocols
+            for track in self.tracks
+            if not (track == Track.UEG and protocol == Protocol.STEPWISE_BOTH_IMAGES)
+        ]

@@ -217,3 +217,11 @@ def pixelword_exact() -> type[ModelAPI]:
     from pixelword.realunify.backends.exact import ExactJudge
 
     return provider(ExactJudge)
+
+
+@modelapi(name="pixelword-absent")
+def pixelword_absent() -> type[ModelAPI]:
+    """Nobody."""
+    from pixelword.realunify.backends.absent import Absent
+
+    return provider(Absent)

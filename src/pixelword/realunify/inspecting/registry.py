@@ -1,6 +1,7 @@
 """What Inspect finds under `pixelword/`: two tasks and the ways to reach a model."""
 
 from pixelword.realunify.inspecting.providers import (
+    pixelword_absent,
     pixelword_diffusers,
     pixelword_exact,
     pixelword_gemini,
@@ -12,6 +13,7 @@ from pixelword.realunify.inspecting.providers import (
 from pixelword.realunify.inspecting.tasks import realunify_geu, realunify_ueg
 
 __all__ = [
+    "pixelword_absent",
     "pixelword_diffusers",
     "pixelword_exact",
     "pixelword_gemini",

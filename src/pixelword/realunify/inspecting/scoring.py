@@ -6,7 +6,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, Value, metric, scorer
+from inspect_ai.scorer import (
+    CORRECT,
+    INCORRECT,
+    NOANSWER,
+    Metric,
+    SampleScore,
+    Score,
+    Scorer,
+    Target,
+    Value,
+    metric,
+    scorer,
+)
 from inspect_ai.solver import TaskState
 
 from pixelword.realunify.records import ItemRecord
@@ -76,12 +88,12 @@ def result_of(score: Score, protocol: Protocol) -> ItemResult | None:
 
 @scorer(metrics=[])
 def realunify_scorer() -> Scorer:
-    """The item's point: 1 or 0 where it was decided, no value for a failure."""
+    """Inspect's letters for an item: C right, I wrong, N for a failure, which our metrics keep apart by its status."""
 
     async def score(state: TaskState, target: Target) -> Score:
         record: ItemRecord | None = state.metadata.get(RECORD)
         if record is None:
-            return Score(value=math.nan, explanation="the item was not finished")
+            return Score(value=NOANSWER, explanation="the item was not finished")
         return as_score(record)
 
     return score
@@ -98,7 +110,7 @@ def as_score(record: ItemRecord) -> Score:
         "subtask": record.subtask,
     }
     return Score(
-        value=math.nan if result.point is None else result.point,
+        value=NOANSWER if result.point is None else CORRECT if result.point else INCORRECT,
         answer=record.read or (record.picture.sha256 if record.picture else None),
         explanation=record.note or str(record.status),
         metadata={"result": held},

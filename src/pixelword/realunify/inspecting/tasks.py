@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,8 +29,17 @@ from pixelword.realunify.sources import MiniSize, Source, chosen, read_source
 from pixelword.realunify.store import RunRecord, Store
 from pixelword.realunify.taxonomy import Protocol, Track
 
-STORES: dict[Path, Store] = {}
-"""Folders that this process writes to: the tasks of one evaluation share theirs."""
+
+@dataclass
+class OpenRun:
+    """A folder that this process writes to, with what its tasks share: the money and the reason to stop."""
+
+    store: Store
+    purse: Purse
+    halt: Halt
+
+
+OPEN_RUNS: dict[Path, OpenRun] = {}
 
 
 @task
@@ -52,23 +62,28 @@ def realunify_geu(**settings: Any) -> Task:
     return make_task(Track.GEU, RunSettings(**settings))
 
 
-def open_store(folder: Path) -> Store:
-    """The folder's store, locked for this process."""
-    place = folder.resolve()
-    if place not in STORES:
-        STORES[place] = Store(place).open()
-    return STORES[place]
+def open_run(settings: RunSettings) -> OpenRun:
+    """The run's folder, locked for this process; the tasks of one evaluation share it."""
+    place = Path(settings.out).resolve()
+    if place not in OPEN_RUNS:
+        prices = read_prices(Path(settings.prices) if settings.prices else None)
+        store = Store(place).open()
+        purse = Purse(prices, settings.max_cost)
+        purse.count(store.replies.values())
+        OPEN_RUNS[place] = OpenRun(store, purse, Halt())
+    return OPEN_RUNS[place]
 
 
-def close_stores() -> None:
+def close_runs() -> None:
     """Give back every folder."""
-    while STORES:
-        STORES.popitem()[1].close()
+    while OPEN_RUNS:
+        OPEN_RUNS.popitem()[1].store.close()
 
 
 def make_task(track: Track, settings: RunSettings) -> Task:
     """A task with its store open. What it is to ask is written down when it starts."""
-    store = open_store(Path(settings.out))
+    opened = open_run(settings)
+    store, halt = opened.store, opened.halt
     mini = MiniSize(settings.mini_number, settings.mini_seed, settings.mini_side)
     source = read_source(
         settings.data,
@@ -81,14 +96,13 @@ def make_task(track: Track, settings: RunSettings) -> Task:
     items, expected = chosen(
         source.benchmark, track, settings.protocol, limit=settings.limit, categories=settings.categories
     )
-    purse = Purse(read_prices(Path(settings.prices) if settings.prices else None), settings.max_cost)
-    purse.count(store.replies.values())
     named = [str(item) for item in expected]
-    halt = Halt()
     steward = Steward(track, settings, store, source, named, halt)
     return Task(
         dataset=MemoryDataset([sample(item) for item in items], name=f"realunify-{track.lower()}"),
-        solver=realunify_solver(track, settings, store, {str(item.id): item for item in items}, source, purse, halt),
+        solver=realunify_solver(
+            track, settings, store, {str(item.id): item for item in items}, source, opened.purse, halt
+        ),
         scorer=realunify_scorer(),
         metrics=[realunify_scores(named, str(track), str(settings.protocol))],
         epochs=settings.samples,
@@ -147,10 +161,11 @@ def make_asker(track: Track, settings: RunSettings, store: Store, purse: Purse, 
     """
     roles: list[Role] = ["understander", "generator"]
     models: dict[Role, Model] = {role: get_model(role=role) for role in roles}
+    if track == Track.UEG and "judge" not in active_roles() and settings.data != "mini":
+        raise ConfigError("UEG needs a judge", fix="give --model-role judge=...")
     if track == Track.UEG:
-        if "judge" not in active_roles():
-            raise ConfigError("UEG needs a judge", fix="--model-role judge=..., pixelword-exact/mini for the mini")
-        models["judge"] = get_model(role="judge")
+        # The mini's own judge knows the truth.
+        models["judge"] = get_model(role="judge", default="pixelword-exact/mini")
     if settings.protocol == Protocol.ORACLE_PAIR and str(models["understander"]) == str(models["generator"]):
         raise ConfigError(
             "a pair has two models", got=str(models["generator"]), fix="give understander and generator, or stepwise"
