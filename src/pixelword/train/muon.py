@@ -53,13 +53,14 @@ def orthogonalised_parts(parts_MrC: Tensor, weight: Tensor) -> Tensor:
     """
     if not isinstance(weight, DTensor):
         return orthogonalised(parts_MrC)
-    mesh, shape = weight.device_mesh, (len(parts_MrC), weight.shape[0], parts_MrC.shape[2])
-    layout = {"shape": torch.Size(shape), "stride": (shape[1] * shape[2], shape[2], 1)}
+    mesh = weight.device_mesh
+    matrices, rows, columns = len(parts_MrC), weight.shape[0], parts_MrC.shape[2]
+    shape, stride = torch.Size((matrices, rows, columns)), (rows * columns, columns, 1)
     by_rows = [Shard(1) if placement.is_shard() else Replicate() for placement in weight.placements]
     by_matrix = [Shard(0) if placement.is_shard() else Replicate() for placement in weight.placements]
-    spread = DTensor.from_local(parts_MrC, mesh, by_rows, **layout)
+    spread = DTensor.from_local(parts_MrC, mesh, by_rows, shape=shape, stride=stride)
     whole = spread.redistribute(placements=by_matrix).to_local()
-    turned = DTensor.from_local(orthogonalised(whole), mesh, by_matrix, **layout)
+    turned = DTensor.from_local(orthogonalised(whole), mesh, by_matrix, shape=shape, stride=stride)
     return turned.redistribute(placements=by_rows).to_local()
 
 

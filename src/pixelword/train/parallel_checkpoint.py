@@ -1,0 +1,196 @@
+"""The tensors of a checkpoint, written by any number of processes and read by any other: torch's DCP, without pickles.
+
+    weights/shard-00001-model-00001-of-00001.safetensors     each process writes what it holds
+    optimizer/shard-....safetensors
+    optimizer.json                                           what is no tensor: settings of groups, step counts
+
+torch.distributed.checkpoint keeps its own index as a pickle (`.metadata`), and what is no tensor as pickles too.
+Neither is written or read here: its safetensors storage carries the place of every part in the header of the file, and
+what is no tensor is JSON. So a checkpoint from anywhere can be opened; one that was tampered with is refused or holds
+other numbers, but runs nothing. Whether a checkpoint is whole is for `checkpoints` to say: its marker lists all files.
+
+The folder must lie on a disk that all processes see.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, Metadata, TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from pixelword.errors import CheckpointError, nearest
+from pixelword.train.parallel import all_or_none, is_first, number_of_processes
+from pixelword.train.parallel_optimizer import optimizer_plain, optimizer_tensors, prepare_optimizer
+
+WEIGHTS, OPTIMIZER, PLAIN = "weights", "optimizer", "optimizer.json"
+FILE_BYTES = 2 * 2**30
+"""One process serialises this much at a time, so that saving needs little memory beside the tensors."""
+FULL = "free some disk space, or save elsewhere; the last good checkpoint is still there"
+
+
+def save_tensors(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+    """Write weights and the optimiser's state into an empty folder that is there; called by all processes.
+
+    Raises:
+        CheckpointError: on all processes, when one could not write: the disk is full, say.
+    """
+    _write(model_tensors(model), folder / WEIGHTS)
+    if optimizer is None:
+        return
+    names = names_of(model)
+    tensors = optimizer_tensors(optimizer, names)
+    if tensors:
+        _write(tensors, folder / OPTIMIZER)
+    with all_or_none(f"{PLAIN} of {folder.name} cannot be written", FULL):
+        if is_first():
+            text = json.dumps(optimizer_plain(optimizer, names), indent=1, allow_nan=False)
+            (folder / PLAIN).write_text(text + "\n", encoding="utf-8")
+
+
+def load_tensors(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+    """Read weights and the optimiser's state; called by all processes, whose number may not be that of the writers.
+
+    Args:
+        folder: that `save_tensors` wrote.
+        model: of the same parts, spread or not; its weights are replaced.
+        optimizer: over the same parameters in the same groups; its state and settings are replaced.
+
+    Raises:
+        CheckpointError: parts missing, of another model, of another optimiser, or no file of the kind it should be.
+    """
+    _read(model_tensors(model), folder / WEIGHTS)
+    if optimizer is None:
+        return
+    names = names_of(model)
+    with all_or_none(f"the optimiser of {folder.name} is another one", "go on with the recipe that wrote it"):
+        prepare_optimizer(optimizer, names, _read_json(folder / PLAIN))
+    if tensors := optimizer_tensors(optimizer, names):
+        _read(tensors, folder / OPTIMIZER)
+
+
+def names_of(model: nn.Module) -> dict[Tensor, str]:
+    """Each parameter and its name; a tied one has the first of its names."""
+    return {parameter: name for name, parameter in model.named_parameters()}
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Everything of a model that has to be kept, under its names in memory, each tensor once."""
+    saved = model.state_dict(keep_vars=True)
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name in saved}
+    tensors = {name: parameter.detach() for parameter, name in names_of(model).items()}
+    return tensors | buffers
+
+
+def _write(tensors: Mapping[str, Tensor], folder: Path) -> None:
+    with all_or_none(f"{folder.parent.name} cannot be written", FULL):
+        folder.mkdir(exist_ok=True)
+    writer = HuggingFaceStorageWriter(
+        str(folder), fqn_to_index_mapping=_files(tensors), save_distributed=True, enable_consolidation=False
+    )
+    with _explained(folder, "cannot be written", FULL):
+        save(dict(tensors), storage_writer=writer, no_dist=not dist.is_initialized())
+
+
+def _read(tensors: dict[str, Tensor], folder: Path) -> None:
+    """Into the given tensors; each process reads what it holds."""
+    reader = HuggingFaceStorageReader(str(folder))
+    with all_or_none(f"{folder.parent.name}/{folder.name} does not fit", "go on with the model that wrote it"):
+        _compare(tensors, _index(reader, folder))
+    with _explained(folder, "cannot be read", "go on from an older checkpoint"):
+        load(dict(tensors), storage_reader=reader, no_dist=not dist.is_initialized())
+
+
+def _files(tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    """Number of the file of each tensor, so that no process serialises more than FILE_BYTES at once."""
+    limit = FILE_BYTES * number_of_processes()
+    numbers, size, number = {}, 0, 1
+    for name, tensor in tensors.items():
+        size += tensor.numel() * tensor.element_size()
+        if size > limit:
+            size, number = tensor.numel() * tensor.element_size(), number + 1
+        numbers[name] = number
+    return numbers
+
+
+def _index(reader: HuggingFaceStorageReader, folder: Path) -> Metadata:
+    """Where every part of every tensor lies, from the headers of the files."""
+    try:
+        return reader.read_metadata()
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise CheckpointError(
+            f"{folder} holds no parts of a checkpoint",
+            got=f"{type(error).__name__}: {error}",
+            fix="go on from an older checkpoint",
+        ) from error
+
+
+def _compare(tensors: Mapping[str, Tensor], index: Metadata) -> None:
+    """Every tensor is there with its shape, whole, and no other is."""
+    stored = {name: data for name, data in index.state_dict_metadata.items() if isinstance(data, TensorStorageMetadata)}
+    different = sorted(tensors.keys() ^ stored.keys())
+    if different:
+        raise CheckpointError(
+            f"{len(different)} tensors are only in the checkpoint or only in the model",
+            got=f"{different[0]} is only in the {'model' if different[0] in tensors else 'checkpoint'}",
+            fix=nearest(different[0], (stored if different[0] in tensors else tensors).keys() or {"nothing"}),
+        )
+    for name, tensor in tensors.items():
+        chunks = stored[name].chunks
+        if tuple(stored[name].size) != tuple(tensor.shape):
+            raise CheckpointError(
+                f"{name} has another shape",
+                got=f"{tuple(stored[name].size)} in the checkpoint, {tuple(tensor.shape)} in the model",
+                fix="go on with the model that wrote it",
+            )
+        if not _cover(chunks, tensor.shape):
+            raise CheckpointError(
+                f"parts of {name} are missing", got=f"{len(chunks)} parts", fix="go on from an older checkpoint"
+            )
+
+
+def _cover(chunks: Sequence[ChunkStorageMetadata], shape: torch.Size) -> bool:
+    """Whether parts make up a whole: blocks of rows, one after the other."""
+    row = 0
+    for chunk in sorted(chunks, key=lambda chunk: chunk.offsets):
+        if tuple(chunk.offsets) != (row, *[0] * (len(shape) - 1)) or tuple(chunk.sizes[1:]) != tuple(shape[1:]):
+            return False
+        row += chunk.sizes[0]
+    return row == shape[0]
+
+
+@contextmanager
+def _explained(folder: Path, what: str, fix: str) -> Iterator[None]:
+    """DCP tells every process what went wrong on each; its own exception is no `Exception`, so nothing catches it."""
+    name = f"{folder.parent.name}/{folder.name}"
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
+            yield
+    except CheckpointException as error:
+        said = "; ".join(f"process {rank}: {cause[0]}" for rank, cause in error.failures.items())
+        raise CheckpointError(f"{name} {what}", got=said, fix=fix) from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{name} {what}", got=error, fix=fix) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path.name} cannot be read", got=error, fix="go on from an older checkpoint") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path.name} holds no table", got=type(content), fix="go on from an older checkpoint")
+    return content
