@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pixelword.cli.extras import needs
-from pixelword.errors import ConfigError
+from pixelword.cli.jigsaw_eval import evaluate
+from pixelword.cli.jigsaw_export import export
+from pixelword.cli.jigsaw_sources import Kind, Layout, samples, task_of
 
 if TYPE_CHECKING:
     from pixelword.jigsaw import Ledger, Puzzle
     from pixelword.report import Page, Piece
 
 jigsaw = typer.Typer(help="Puzzles out of folders of pictures, films and depth maps.")
-
-
-class Kind(StrEnum):
-    image = "image"
-    video = "video"
-    depth = "depth"
-    motion = "motion"
-    pose = "pose"
-
-
-class Layout(StrEnum):
-    folder = "folder"
-    coco = "coco"
-    llava_video = "llava-video"
-    scannet = "scannet"
-
-
-@jigsaw.callback()
-def group() -> None:
-    """Makes this a group while it has one command."""
+jigsaw.command("export")(export)
+jigsaw.command("eval")(evaluate)
 
 
 @jigsaw.command("preview")
@@ -61,47 +43,15 @@ def preview(
     """
     from itertools import islice
 
-    from pixelword.config import load_settings
-    from pixelword.jigsaw import DepthJigsaw, ImageJigsaw, Ledger, MotionJigsaw, PoseJigsaw, VideoJigsaw, puzzles
+    from pixelword.jigsaw import Ledger, puzzles
 
-    classes = (ImageJigsaw, VideoJigsaw, DepthJigsaw, MotionJigsaw, PoseJigsaw)
-    task: Any = load_settings({one.kind: one for one in classes}[kind.value], overrides=settings or ())
+    task = task_of(kind, settings or ())
     ledger = Ledger("fail" if strict else "skip")
     source = samples(folder, kind, layout, depths)
     made = list(islice(puzzles(source, task, seed=seed, epoch=epoch, ledger=ledger), count))
     path = page(made, ledger, f"{task.kind} jigsaw, {task.difficulty}", f"seed {seed}, epoch {epoch}").write(out)
     typer.echo(str(ledger))
     typer.echo(f"written to {path}")
-
-
-def samples(folder: Path, kind: Kind, layout: Layout, depths: Path | None) -> Iterator[Any]:
-    """The source for a kind and a layout.
-
-    Raises:
-        ConfigError: a layout that has no samples of this kind, or a depth puzzle without maps.
-    """
-    from pixelword import jigsaw as house
-
-    sources: dict[tuple[Kind, Layout], Any] = {
-        (Kind.image, Layout.folder): house.image_folder,
-        (Kind.image, Layout.coco): house.coco,
-        (Kind.video, Layout.folder): house.video_folder,
-        (Kind.video, Layout.llava_video): house.llava_video,
-        (Kind.depth, Layout.scannet): house.scannet_depth,
-        (Kind.motion, Layout.scannet): house.scannet_scenes,
-        (Kind.pose, Layout.scannet): house.scannet_scenes,
-    }
-    if kind is Kind.depth and layout is Layout.folder:
-        if depths is None:
-            raise ConfigError("a depth puzzle needs depth maps", fix="give their folder with --depths")
-        return house.depth_folder(folder, depths)
-    if (kind, layout) not in sources:
-        known = ", ".join(other.value for one, other in sources if one is kind)
-        raise ConfigError(
-            f"there are no {kind.value} puzzles in this layout", got=layout.value, fix=f"use --layout {known}"
-        )
-    found: Iterator[Any] = sources[kind, layout](folder)
-    return found
 
 
 def page(made: list[Puzzle], ledger: Ledger, title: str, subtitle: str) -> Page:

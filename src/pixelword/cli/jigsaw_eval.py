@@ -1,0 +1,232 @@
+"""`pixelword jigsaw eval`: how well any model orders pieces, beside the chance line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixelword.cli.extras import needs
+from pixelword.cli.jigsaw_sources import Kind, Layout, samples, task_of
+from pixelword.errors import BackendError, ConfigError, PixelWordError
+
+if TYPE_CHECKING:
+    from pixelword.jigsaw import Group, Puzzle, Reply
+    from pixelword.jigsaw.score_page import Shelf
+
+Ask = Callable[["Puzzle"], "Reply"]
+INSPECT = "inspect:"
+
+
+def evaluate(
+    source: Annotated[
+        Path, typer.Argument(help="A folder from `export --to jsonl`; or samples, to make puzzles of as export does.")
+    ],
+    model: Annotated[
+        str, typer.Option(help="A folder or hub name, ours or of transformers; or inspect:PROVIDER/NAME.")
+    ] = "",
+    replies: Annotated[Path | None, typer.Option(help="Instead of a model: JSON lines with id and reply.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the result, the page and the replies.")] = Path("jigsaw_eval"),
+    kind: Annotated[Kind, typer.Option(help="Of puzzle.")] = Kind.image,
+    layout: Annotated[Layout, typer.Option(help="How the folder is laid out.")] = Layout.folder,
+    depths: Annotated[Path | None, typer.Option(help="Folder of depth maps, for --kind depth.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Puzzles at most.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the puzzles.")] = 0,
+    epoch: Annotated[int, typer.Option(min=0, help="Of the puzzles.")] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Of the puzzle: rows=2, rule.think=false, ..."),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer; 2048 in the paper.")] = 2048,
+    min_pixels: Annotated[int | None, typer.Option(min=1, help="Enlarge smaller pictures to this area.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(min=1, help="Shrink larger pictures to this area.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; the best there is by default.")] = "",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16; that of the files by default.")] = "",
+    base_url: Annotated[str, typer.Option(help="Of an OpenAI-compatible server, with an inspect: model.")] = "",
+) -> None:
+    """Exact rate and mean right places per kind and size of puzzle, with intervals and what chance gives.
+
+    Writes result.json, report.html and replies.jsonl. The same command goes on where an earlier one stopped.
+    """
+    from pixelword.jigsaw import Asked, score, summarize
+    from pixelword.jigsaw.score_page import Shelf
+
+    name = name_of(model, replies)
+    found: Iterable[Puzzle] = asked_puzzles(source, kind, layout, depths, settings or [], seed, epoch, count)
+    if replies is not None:
+        ask = from_file(replies)
+    elif model.startswith(INSPECT):
+        held = found = list(found)
+        ask = from_inspect(model, held, source, out, max_new_tokens, base_url)
+    else:
+        ask = from_model(model, max_new_tokens, device, dtype, min_pixels, max_pixels)
+    shelf, scored = Shelf(), []
+    for puzzle, reply in answered(found, ask, out / "replies.jsonl", name):
+        scored.append(score(Asked.of(puzzle), reply))
+        shelf.keep(puzzle, scored[-1])
+    groups = summarize(scored)
+    write_result(out, name, str(source), groups, shelf)
+    if not any(one.answered for one in scored):
+        raise BackendError(
+            "no puzzle was answered, so there is no rate",
+            got=next((one.reply.trouble for one in scored if one.reply.trouble), f"{len(scored)} puzzles"),
+            fix="see replies.jsonl for what broke",
+        )
+
+
+def name_of(model: str, replies: Path | None) -> str:
+    if bool(model) == (replies is not None):
+        raise ConfigError(
+            "an evaluation has a model or a file of replies", got=model or None, fix="give --model or --replies"
+        )
+    return model or f"replies of {replies.name if replies else ''}"
+
+
+def asked_puzzles(
+    source: Path,
+    kind: Kind,
+    layout: Layout,
+    depths: Path | None,
+    settings: list[str],
+    seed: int,
+    epoch: int,
+    count: int | None,
+) -> Iterator[Puzzle]:
+    """The puzzles of an exported folder, or new ones of samples; what is refused is said."""
+    from pixelword.jigsaw import Ledger, puzzles, read_puzzles
+    from pixelword.jigsaw.puzzle_files import LINES
+
+    if (source / LINES).exists():
+        if settings:
+            raise ConfigError("stored puzzles have their settings", got=settings, fix="leave --set out, or export anew")
+        yield from islice(read_puzzles(source), count)
+        return
+    task, ledger = task_of(kind, settings), Ledger()
+    yield from islice(
+        puzzles(samples(source, kind, layout, depths), task, seed=seed, epoch=epoch, ledger=ledger), count
+    )
+    if ledger.refused:
+        typer.echo(str(ledger), err=True)
+
+
+def answered(found: Iterable[Puzzle], ask: Ask, file: Path, name: str) -> Iterator[tuple[Puzzle, Reply]]:
+    """Each puzzle with its reply, asked for or known from an earlier run; what broke is asked again."""
+    from pixelword.jigsaw.reply_files import append_reply, known_replies
+
+    known = known_replies(file, name)
+    for number, puzzle in enumerate(found, start=1):
+        reply = known.get((puzzle.key.name, puzzle.digest()))
+        if reply is None or reply.text is None:
+            reply = ask(puzzle)
+            append_reply(file, puzzle, reply, name)
+            if number % 50 == 0:
+                typer.echo(f"{number} puzzles", err=True)
+        yield puzzle, reply
+
+
+def from_file(path: Path) -> Ask:
+    """Replies that something else collected; a puzzle that it does not name has none."""
+    from pixelword.jigsaw import Reply
+    from pixelword.jigsaw.reply_files import read_replies
+
+    known = read_replies(path)
+    return lambda puzzle: known.get(puzzle.key.name, Reply(None))
+
+
+def from_model(
+    model: str, max_new_tokens: int, device: str, dtype: str, min_pixels: int | None, max_pixels: int | None
+) -> Ask:
+    """A model in this process."""
+    with needs("model"):
+        import torch
+
+        from pixelword.answering import load_answerer
+        from pixelword.cli.devices import device_named, dtype_named
+    from pixelword.jigsaw import Reply
+
+    place, kind = device_named(device), dtype_named(dtype)
+    bounds = {"min_pixels": min_pixels, "max_pixels": max_pixels}
+    answerer = load_answerer(model, max_new_tokens=max_new_tokens, thinks=True, dtype=kind, device=place, **bounds)
+
+    def ask(puzzle: Puzzle) -> Reply:
+        try:
+            answer = answerer(puzzle.messages(), puzzle.images)
+        except (PixelWordError, torch.OutOfMemoryError) as error:
+            return Reply(None, trouble=" ".join(str(error).split()))
+        return Reply(answer.text, cut=answer.cut)
+
+    return ask
+
+
+def from_inspect(model: str, found: list[Puzzle], source: Path, out: Path, max_new_tokens: int, base_url: str) -> Ask:
+    """A model that Inspect AI knows, all puzzles at once: its concurrency, retries and logs."""
+    with needs("eval"):
+        import inspect_ai
+
+        from pixelword.jigsaw.inspect_task import replies_of, visual_jigsaw
+    from pixelword.jigsaw import Reply
+    from pixelword.jigsaw.reply_files import known_replies
+
+    known = known_replies(out / "replies.jsonl", model)
+    left = [one.key.name for one in found if known.get((one.key.name, one.digest()), Reply(None)).text is None]
+    got: dict[str, Reply] = {}
+    if left:
+        logs = inspect_ai.eval(
+            visual_jigsaw(str(stored(found, source, out / "puzzles")), max_tokens=max_new_tokens),
+            model=model.removeprefix(INSPECT),
+            model_base_url=base_url or None,
+            sample_id=left,
+            log_dir=str(out / "logs"),
+            display="none",
+        )
+        for log in logs:
+            if log.error is not None:
+                raise BackendError("Inspect could not run the task", got=log.error.message, fix="see its log")
+            got |= replies_of(log)
+    return lambda puzzle: got.get(puzzle.key.name, Reply(None))
+
+
+def stored(found: list[Puzzle], source: Path, folder: Path) -> Path:
+    """The folder that holds these puzzles as files: the source itself, or one that is written here.
+
+    Raises:
+        ConfigError: other puzzles are there already.
+    """
+    from pixelword.jigsaw import read_puzzles, write_puzzles
+    from pixelword.jigsaw.puzzle_files import LINES
+
+    if (source / LINES).exists():
+        return source
+    if not (folder / LINES).exists():
+        write_puzzles(found, folder)
+    elif [one.digest() for one in read_puzzles(folder)] != [one.digest() for one in found]:
+        raise ConfigError("another run's puzzles are stored here", got=folder, fix="choose another --out")
+    return folder
+
+
+def write_result(out: Path, model: str, source: str, groups: list[Group], shelf: Shelf) -> None:
+    """The numbers as JSON, the page, and a line per group."""
+    with needs("demo"):
+        from pixelword.jigsaw.score_page import score_page
+    from pixelword import __version__
+
+    result = {
+        "model": model,
+        "source": source,
+        "pixelword": __version__,
+        "groups": [group.as_json() for group in groups],
+    }
+    page = score_page("Jigsaw evaluation", f"{model} on {source}", groups, shelf, f"pixelword {__version__}")
+    path = page.write(out / "report.html")
+    (out / "result.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for group in groups:
+        exact = str(group.exact) if group.answered else "none answered"
+        typer.echo(
+            f"{group.difficulty}: exact {exact} (chance {group.chance_exact:.2g}), "
+            f"right places {group.places} of {group.pieces} (chance 1), {group.statuses}"
+        )
+    typer.echo(f"written to {path}")

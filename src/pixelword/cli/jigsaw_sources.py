@@ -1,0 +1,86 @@
+"""Which puzzles a command makes: kinds, layouts, and where the samples come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pixelword.errors import ConfigError
+
+
+class Kind(StrEnum):
+    image = "image"
+    video = "video"
+    depth = "depth"
+    motion = "motion"
+    pose = "pose"
+
+
+class Layout(StrEnum):
+    folder = "folder"
+    coco = "coco"
+    llava_video = "llava-video"
+    scannet = "scannet"
+
+
+def task_of(kind: Kind, settings: Sequence[str]) -> Any:
+    """The puzzle's settings from words `key=value`."""
+    from pixelword.config import load_settings
+    from pixelword.jigsaw import DepthJigsaw, ImageJigsaw, MotionJigsaw, PoseJigsaw, VideoJigsaw
+
+    classes = (ImageJigsaw, VideoJigsaw, DepthJigsaw, MotionJigsaw, PoseJigsaw)
+    return load_settings({one.kind: one for one in classes}[kind.value], overrides=settings)
+
+
+def samples(folder: Path, kind: Kind, layout: Layout, depths: Path | None) -> Iterator[Any]:
+    """The source for a kind and a layout.
+
+    Raises:
+        ConfigError: a layout that has no samples of this kind, or a depth puzzle without maps.
+    """
+    from pixelword import jigsaw as house
+
+    if folder.is_file():
+        return rows(folder, kind)
+    sources: dict[tuple[Kind, Layout], Any] = {
+        (Kind.image, Layout.folder): house.image_folder,
+        (Kind.image, Layout.coco): house.coco,
+        (Kind.video, Layout.folder): house.video_folder,
+        (Kind.video, Layout.llava_video): house.llava_video,
+        (Kind.depth, Layout.scannet): house.scannet_depth,
+        (Kind.motion, Layout.scannet): house.scannet_scenes,
+        (Kind.pose, Layout.scannet): house.scannet_scenes,
+    }
+    if kind is Kind.depth and layout is Layout.folder:
+        if depths is None:
+            raise ConfigError("a depth puzzle needs depth maps", fix="give their folder with --depths")
+        return house.depth_folder(folder, depths)
+    if (kind, layout) not in sources:
+        known = ", ".join(other.value for one, other in sources if one is kind)
+        raise ConfigError(
+            f"there are no {kind.value} puzzles in this layout", got=layout.value, fix=f"use --layout {known}"
+        )
+    found: Iterator[Any] = sources[kind, layout](folder)
+    return found
+
+
+def rows(file: Path, kind: Kind) -> Iterator[Any]:
+    """Samples of JSON lines or a parquet file; paths in it are below its folder.
+
+    Raises:
+        ConfigError: another file, or a kind that rows do not hold.
+    """
+    from pixelword import jigsaw as house
+
+    readers: dict[str, Any] = {".jsonl": house.json_lines, ".parquet": house.parquet_rows}
+    makers: dict[Kind, Any] = {Kind.image: house.image_rows, Kind.video: house.video_rows, Kind.depth: house.depth_rows}
+    if file.suffix not in readers or kind not in makers:
+        raise ConfigError(
+            "rows come from .jsonl or .parquet, and hold pictures, films or depth",
+            got=f"{file.name} for {kind.value}",
+            fix="give a folder, or such a file",
+        )
+    found: Iterator[Any] = makers[kind](readers[file.suffix](file), root=file.parent)
+    return found

@@ -1,0 +1,155 @@
+"""`pixelword jigsaw export` and `eval`: one set of puzzles, many ways to be asked, the same numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from pixelword.cli.main import run
+from pixelword.jigsaw import parquet_rows, read_puzzles
+from tests.answering.folders import native_folder, qwen_folder
+from tests.jigsaw.pictures import folder_of
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> tuple[str, str]:
+    try:
+        run(["jigsaw", *map(str, words)])
+    except SystemExit as leaving:
+        assert int(leaving.code or 0) == code, capsys.readouterr()
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+@pytest.fixture
+def held_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    pictures = folder_of(tmp_path / "in", 4)
+    (pictures / "notes.txt").write_text("x")
+    place = tmp_path / "held_out"
+    out, _ = told(capsys, "export", pictures, "--to", "jsonl", "--out", place, "--set", "rows=2", "--set", "columns=2")
+    assert "4 puzzles, 1 refused" in out
+    return place
+
+
+def words_of(path: Path) -> str:
+    return unescape(re.sub(r"<[^>]+>", " ", path.read_text(encoding="utf-8")))
+
+
+def result(out: Path) -> dict:
+    return json.loads((out / "result.json").read_text())
+
+
+def write_replies(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_all_forms_hold_the_same_puzzles(held_out, tmp_path, capsys):
+    targets = [list(puzzle.target) for puzzle in read_puzzles(held_out)]
+    size = ("--set", "rows=2", "--set", "columns=2")
+    for form, read in (
+        ("trl", lambda row: row["ground_truth"]),
+        ("verl", lambda row: row["reward_model"]["ground_truth"]),
+        ("verl-cut", lambda row: row["reward_model"]["ground_truth"]),
+    ):
+        file = tmp_path / f"{form}.parquet"
+        told(capsys, "export", tmp_path / "in", "--to", form, "--out", file, *size)
+        assert [read(row) for row in parquet_rows(file)] == targets
+    rows = write_replies(
+        tmp_path / "rows.jsonl", [{"image": f"in/{number}.png", "id": str(number)} for number in (0, 1)]
+    )
+    out, _ = told(capsys, "export", rows, "--to", "trl", "--out", tmp_path / "r.parquet", *size, "--count", 1)
+    assert "1 puzzles, 0 refused" in out
+    _, error = told(capsys, "export", tmp_path / "in/notes.txt", "--to", "trl", "--out", tmp_path / "x", code=2)
+    assert ".jsonl or .parquet" in error
+
+
+def test_a_file_of_replies_is_scored_and_shown_with_mistakes_first(held_out, tmp_path, capsys):
+    there = list(read_puzzles(held_out))
+    rows = [
+        {"id": there[0].key.name, "reply": there[0].answer},
+        {"id": there[1].key.name, "reply": "<think>I like it</think>", "cut": True},
+        {"id": there[2].key.name, "reply": None, "trouble": "the server is gone"},
+    ]
+    out = tmp_path / "scores"
+    file = write_replies(tmp_path / "replies.jsonl", rows)
+    text, _ = told(capsys, "eval", held_out, "--replies", file, "--out", out)
+    (group,) = result(out)["groups"]
+    assert group["statuses"] == {"exact": 1, "truncated": 1, "no_reply": 1, "failed": 1}
+    assert (group["asked"], group["answered"], group["exact"]["right"]) == (4, 2, 1)
+    assert group["places"]["value"] == 2.0
+    assert group["chance_exact"] == pytest.approx(1 / 24)
+    assert "exact 50.0 %" in text
+    page = words_of(out / "report.html")
+    assert "2 puzzles have no answer" in page
+    assert page.index("I like it") < page.index(there[0].answer.strip())
+    assert "the server is gone" in page
+
+
+def test_our_model_and_a_qwen_are_asked_and_an_interrupted_run_goes_on(held_out, tmp_path, capsys):
+    for name, make in (("native", native_folder), ("qwen", qwen_folder)):
+        model, out = make(tmp_path / name), tmp_path / f"scores_{name}"
+        words = ("eval", held_out, "--model", model, "--out", out, "--max-new-tokens", 3, "--device", "cpu")
+        told(capsys, *words, "--min-pixels", 3136, "--max-pixels", 3136)
+        (group,) = result(out)["groups"]
+        assert group["asked"] == group["answered"] == 4
+        replies = out / "replies.jsonl"
+        lines = replies.read_text().splitlines()
+        assert len(lines) == 4
+        # Three lines survive, and half of the fourth; one of the three was a failure and is asked again.
+        broken = {**json.loads(lines[1]), "reply": None, "trouble": "out of memory"}
+        replies.write_text("\n".join([lines[0], json.dumps(broken), lines[2], lines[3][:40]]))
+        first = (out / "result.json").read_bytes()
+        told(capsys, *words, "--min-pixels", 3136, "--max-pixels", 3136)
+        assert (out / "result.json").read_bytes() == first
+        assert len(replies.read_text().splitlines()) == 6
+
+
+def test_what_cannot_be_evaluated_is_told(held_out, tmp_path, capsys):
+    out = ("--out", tmp_path / "scores")
+    assert "--model or --replies" in told(capsys, "eval", held_out, *out, code=2)[1]
+    none = write_replies(tmp_path / "none.jsonl", [])
+    _, error = told(capsys, "eval", held_out, "--replies", none, *out, code=2)
+    assert "no puzzle was answered" in error
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"id": "a", "reply": 3}\n')
+    assert "line 1 is no reply" in told(capsys, "eval", held_out, "--replies", bad, *out, code=2)[1]
+    assert "leave --set out" in told(capsys, "eval", held_out, "--replies", none, *out, "--set", "rows=3", code=2)[1]
+    assert "no such folder" in told(capsys, "eval", held_out, "--model", "nobody/nothing", *out, code=2)[1]
+
+
+@pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")
+def test_a_model_of_inspect_is_asked_once_per_puzzle(tmp_path, capsys, monkeypatch):
+    inspect_ai = pytest.importorskip("inspect_ai")
+    from inspect_ai.model import ModelOutput, ModelUsage, get_model
+
+    asked: list[int] = []
+
+    def answers(messages, tools, choice, config):
+        asked.append(config.max_tokens)
+        output = ModelOutput.from_content("mockllm/model", "<think></think>\\boxed{1, 2, 3, 4}")
+        output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
+        return output
+
+    genuine = inspect_ai.eval
+
+    def with_a_model_that_is_here(task, *, model, model_base_url, **words):
+        assert (model, model_base_url) == ("openai-api/here/tiny", "http://localhost:1/v1")
+        return genuine(task, model=get_model("mockllm/model", custom_outputs=answers, memoize=False), **words)
+
+    monkeypatch.setattr(inspect_ai, "eval", with_a_model_that_is_here)
+    pictures, out = folder_of(tmp_path / "in", 3), tmp_path / "scores"
+    words = ("eval", pictures, "--model", "inspect:openai-api/here/tiny", "--base-url", "http://localhost:1/v1")
+    size = ("--set", "rows=2", "--set", "columns=2", "--max-new-tokens", 64, "--out", out)
+    told(capsys, *words, *size)
+    first = result(out)["groups"]
+    assert first[0]["answered"] == 3
+    assert first[0]["permutations"]["value"] == 1.0
+    told(capsys, *words, *size)
+    assert result(out)["groups"] == first
+    assert asked == [64] * 3
+    assert "another run's puzzles" in told(capsys, *words, *size, "--epoch", 1, code=2)[1]
