@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pixelword": {"errors"},
     "config": {"errors"},
     "world": LOWER,
-    "realunify": LOWER | {"world", "model"},
+    "realunify": LOWER | {"world", "model", "report"},
     "report": LOWER,
     "jigsaw": LOWER | {"report"},
     "inspect_tasks": LOWER | {"jigsaw", "realunify"},

@@ -24,7 +24,14 @@ from pixelword.realunify.judge.calibration import (
 )
 from pixelword.realunify.judge.panel import Agreement, agreements, disagreement, judge_verdicts, poll_panel
 from pixelword.realunify.judge.polling import Ask, Attempt, decide, majority, poll
-from pixelword.realunify.judge.probes import Trial, mini_trials, negated, probes
+from pixelword.realunify.judge.probes import (
+    Trial,
+    calibration_trials,
+    mini_trials,
+    negated,
+    probes,
+    questions_of_pictures,
+)
 from pixelword.realunify.judge.settings import PRESETS, JudgeSettings, Prices, preset
 from pixelword.realunify.judge.wordings import ANSWER_SCHEMA, ANSWERS_SCHEMA, WORDINGS, Request, Wording
 
@@ -50,6 +57,7 @@ __all__ = [
     "Wording",
     "agreements",
     "calibration_block",
+    "calibration_trials",
     "corrected_score",
     "decide",
     "disagreement",
@@ -62,6 +70,7 @@ __all__ = [
     "poll_panel",
     "preset",
     "probes",
+    "questions_of_pictures",
     "read_trials",
     "run_trials",
     "write_trials",

@@ -143,3 +143,24 @@ def elsewhere(
         for each in questions
         if truth is not None or each.answer == "yes"
     ]
+
+
+def calibration_trials(per_category: int = 12, *, seed: int = 0, side: int = 256) -> list[Trial]:
+    """The mini's trials and, for a third of its items, the three probes, with the truth of each."""
+    items = [
+        mini_drawing(category, number, seed=seed)
+        for category in categories_of(Track.UEG)
+        for number in range(per_category)
+    ]
+    probed = items[::3]
+    pictures = {item.id: item.picture(side) for item in probed}
+    questions = {item.id: item.questions for item in probed}
+    return mini_trials(per_category, seed=seed, side=side) + probes(pictures, questions, truth=exact_verdict, seed=seed)
+
+
+def questions_of_pictures(trials: Sequence[Trial]) -> list[list[str]]:
+    """The questions that are asked together, for the estimate of the cost."""
+    groups: dict[tuple[int, str], list[str]] = {}
+    for trial in trials:
+        groups.setdefault((id(trial.picture), trial.kind), []).append(trial.question)
+    return list(groups.values())

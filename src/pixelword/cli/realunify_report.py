@@ -1,0 +1,95 @@
+"""`pixelword realunify report` and `calibrate`: what runs say, on a page; and how often a judge errs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pixelword.cli.extras import needs
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folder of a run; several are compared.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("realunify.html"),
+    export: Annotated[Path | None, typer.Option(help="Folder for the numbers as CSV and JSON.")] = None,
+    scoring: Annotated[str, typer.Option(help="Name of the scoring.")] = "default",
+    calibration: Annotated[
+        list[Path] | None, typer.Option(help="Trials of a judge, from `calibrate`; may be repeated.")
+    ] = None,
+    block_list: Annotated[Path | None, typer.Option(help="YAML file of items to leave out, with reasons.")] = None,
+    show_items: Annotated[
+        bool, typer.Option("--show-items", help="Put in the data's prompts and pictures. Keep such a page to yourself.")
+    ] = False,
+) -> None:
+    """Write one offline page about a run, or about several beside each other."""
+    with needs("demo"):
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+    from pixelword.realunify import read_block_list
+    from pixelword.realunify.judge import calibration_block, read_trials
+    from pixelword.realunify.page import build_page, read_runs
+    from pixelword.realunify.page import export as write_numbers
+
+    read = read_runs(runs, scoring=scoring)
+    if block_list is not None:
+        known = {item for run in read for arm in run.arms.values() for item in arm.expected}
+        read = read_runs(runs, scoring=scoring, blocked=read_block_list(block_list, known))
+    blocks = [calibration_block(read_trials(path)) for path in calibration or []]
+    page, signs = build_page(read, calibrations=blocks, show_items=show_items)
+    written = page.write(out)
+    typer.echo(f"page: {written} ({written.stat().st_size / 1e6:.1f} MB)")
+    if show_items and not all(run.is_mini for run in read):
+        typer.echo("it holds items of the benchmark: the terms of the data forbid passing them on", err=True)
+    if export is not None:
+        for path in write_numbers(export, read, signs, show_items=show_items):
+            typer.echo(f"numbers: {path}")
+
+
+def calibrate(
+    out: Annotated[Path, typer.Argument(help="Folder for the replies and the trials.")],
+    judge: Annotated[str, typer.Option(help="The judge: provider/name.")],
+    judge_url: Annotated[str, typer.Option(help="Address of the judge's server, up to /v1.")] = "",
+    wording: Annotated[str, typer.Option(help="paper_v1, strict_v1 or strict_all_v1.")] = "strict_v1",
+    votes: Annotated[int, typer.Option(min=1, help="Replies to each question, odd.")] = 1,
+    number: Annotated[int, typer.Option(min=1, help="Items of each UEG category of the mini.")] = 12,
+    seed: Annotated[int, typer.Option(help="Another seed gives other items.")] = 0,
+    side: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 256,
+    at_once: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 16,
+    prices: Annotated[str, typer.Option(help="YAML file: model -> input_per_million, ...")] = "",
+    max_cost: Annotated[float | None, typer.Option(min=0, help="Stop when it has cost this much.")] = None,
+    dry: Annotated[bool, typer.Option("--plan", help="Say what it will take, and ask nobody.")] = False,
+) -> None:
+    """Put pictures of the mini to a judge, right and faulty ones, whose truth is known; and probes.
+
+    The file trials.jsonl in the folder is what `report --calibration` reads.
+    """
+    from pixelword.config import load_settings
+    from pixelword.realunify.costs import read_prices
+    from pixelword.realunify.judge import JudgeSettings, calibration_block, forecast, write_trials
+    from pixelword.realunify.judge.probes import calibration_trials, questions_of_pictures
+
+    words = [f"model={judge}", f"wording={wording}", f"votes={votes}"]
+    listed = read_prices(Path(prices) if prices else None)
+    known = listed.get(judge) or listed.get(judge.partition("/")[2])
+    settings: Any = load_settings(JudgeSettings, overrides=words)
+    if known is not None:
+        settings = settings.model_copy(update={"prices": known})
+    trials = calibration_trials(number, seed=seed, side=side)
+    typer.echo(str(forecast(questions_of_pictures(trials), settings)))
+    if dry:
+        return
+    with needs("eval"):
+        from pixelword.realunify.inspecting.calibrating import ask_trials
+    records = ask_trials(out, trials, settings, url=judge_url, prices=listed, max_cost=max_cost, at_once=at_once)
+    write_trials(out / "trials.jsonl", records)
+    block = calibration_block(records)
+    for name, found in (("questions", block.questions), ("items", block.items)):
+        low, high = found.sensitivity_interval
+        typer.echo(f"{name}: sensitivity {100 * found.sensitivity:.1f} % [{100 * low:.1f}, {100 * high:.1f}]", nl=False)
+        low, high = found.specificity_interval
+        typer.echo(f", specificity {100 * found.specificity:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
+    for rate in block.probes:
+        typer.echo(f"probe {rate.name}: {rate.errors} wrong of {rate.decided}, {rate.undecided} undecided")
+    typer.echo(f"trials: {out / 'trials.jsonl'}")

@@ -1,0 +1,163 @@
+"""The gallery: one card for each item with what every run and protocol made of it, mistakes first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pixelword.realunify.diagnosis import Box
+from pixelword.realunify.page.arms import Arm, EvaluatedRun
+from pixelword.realunify.page.boxes_section import run_boxes
+from pixelword.realunify.page.errors_section import Signs
+from pixelword.realunify.page.looks import Look
+from pixelword.realunify.page.readings import shortened
+from pixelword.realunify.page.scores_section import Labelled, arms_of
+from pixelword.realunify.records import ItemRecord, Polled, StoredPicture
+from pixelword.realunify.taxonomy import CATEGORIES, ItemId, Protocol, Status, Track
+from pixelword.report import Answer, Card, Code, Gallery, Listing, Paragraph, Picture, Piece, Table
+from pixelword.report.pieces import Cell
+
+OPEN_STATUSES = frozenset({Status.JUDGE_FAILED, Status.JUDGE_UNPARSED, Status.NOT_SUPPORTED})
+
+
+def gallery(
+    runs: Sequence[EvaluatedRun], signs: Sequence[Signs], looks: Mapping[str, Look], *, show_items: bool
+) -> list[Piece]:
+    """All items that any run has a record of."""
+    arms = arms_of(runs)
+    order = {name: place for place, name in enumerate(CATEGORIES)}
+    items = sorted(
+        {item for _, arm in arms for item in arm.records}, key=lambda item: (order[item.category], item.index)
+    )
+    boxes = {run.name: run_boxes(run) for run in runs}
+    by_run = {run.name: each for run, each in zip(runs, signs, strict=True)}
+    cards = []
+    for item in items:
+        there = [(label, arm) for label, arm in arms if item in arm.records]
+        facets = facets_of(item, runs, {name: each.items.get(item) if each else None for name, each in boxes.items()})
+        classes = {kind for _, arm in there for kind in by_run[arm.run].classes.get((arm.protocol, item), ())}
+        cards.append(card(item, there, facets, sorted(classes), looks, show_items=show_items))
+    caption = "Every item, mistakes first. Unfold a card for its prompts, replies and the judge's questions."
+    notice: list[Piece] = []
+    if not show_items:
+        text = (
+            "Prompts, pictures and replies are left out: the terms of the data forbid passing its items on. "
+            "--show-items puts them in, for your own eyes."
+        )
+        notice = [Paragraph(text, tone="warning")]
+    return [*notice, Gallery(cards, caption, narrowest=300, wide=True)]
+
+
+def facets_of(item: ItemId, runs: Sequence[EvaluatedRun], boxes: Mapping[str, Box | None]) -> dict[str, str]:
+    """What the reader can filter by: category, the box of each run, and between runs who got it right."""
+    facets = {"Category": CATEGORIES[item.category].short}
+    for run in runs:
+        if (found := boxes[run.name]) is not None:
+            facets["Box" if len(runs) == 1 else f"Box, {run.name}"] = found.value
+    if len(runs) == 1:
+        arms = runs[0].arms.values()
+        statuses = [arm.records[item].status for arm in arms if item in arm.records]
+        facets["Status"] = "answered" if set(statuses) <= {Status.OK} else worst(statuses).value.replace("_", " ")
+    elif len(runs) == 2:
+        for protocol in runs[0].arms:
+            if protocol in runs[1].arms:
+                points = [point(run.arms[protocol], item) for run in runs]
+                facets[f"Flips, {protocol}"] = flip_name(points[0], points[1], runs[0].name, runs[1].name)
+    return facets
+
+
+def worst(statuses: Sequence[Status]) -> Status:
+    return next(status for status in statuses if status != Status.OK)
+
+
+def point(arm: Arm, item: ItemId) -> int | None:
+    return arm.records[item].result().point if item in arm.records else None
+
+
+def flip_name(first: int | None, second: int | None, one: str, other: str) -> str:
+    if first is None or second is None:
+        return "a run has no answer"
+    if first == second:
+        return "both right" if first else "both wrong"
+    return f"only {other}" if second else f"only {one}"
+
+
+def card(
+    item: ItemId,
+    arms: Sequence[Labelled],
+    facets: Mapping[str, str],
+    classes: Sequence[str],
+    looks: Mapping[str, Look],
+    *,
+    show_items: bool,
+) -> Card:
+    """One item."""
+    records = [(label, arm.records[item]) for label, arm in arms]
+    first = records[0][1]
+    pictures = shown_pictures(records, looks) if show_items else []
+    more: list[Piece] = []
+    if classes:
+        more.append(Paragraph("Signs: ", ", ".join(classes), ".", tone="note"))
+    if show_items:
+        more += [
+            Listing(first.prompt, "prompt"),
+            *(piece for label, record in records for piece in told(label, record)),
+        ]
+    return Card(
+        pictures[0] if pictures else None,
+        [answer(label, record) for label, record in records],
+        title=str(item),
+        more=more,
+        beside=pictures[1:],
+        facets=facets,
+    )
+
+
+def answer(label: str, record: ItemRecord) -> Answer:
+    """The line of one protocol: what came of the item."""
+    if record.status == Status.OK and record.polled:
+        passed = sum(each.passed for each in record.polled)
+        reply = f"{passed} of {len(record.polled)} questions passed"
+        return Answer(label, reply, right=record.right)
+    if record.status == Status.OK:
+        return Answer(label, record.read or ("right" if record.right else "wrong"), record.answer or "", record.right)
+    name = record.status.value.replace("_", " ")
+    return Answer(label, name, right=None if record.status in OPEN_STATUSES else False)
+
+
+def shown_pictures(records: Sequence[tuple[str, ItemRecord]], looks: Mapping[str, Look]) -> list[Picture]:
+    """The input, then what each protocol drew or edited, each picture once."""
+    named: dict[str, tuple[str, StoredPicture]] = {}
+    for label, record in records:
+        for kind, picture in (("input", record.source), (label, record.intermediate), (label, record.picture)):
+            if picture is not None and picture.sha256 not in named:
+                named[picture.sha256] = (kind, picture)
+    found = []
+    for key, (label, picture) in named.items():
+        seen = looks.get(key)
+        if seen is not None and seen.thumbnail is not None:
+            size = f"{picture.width} x {picture.height}"
+            found.append(Picture(seen.thumbnail, label, alt=f"{label}, {size}"))
+    return found
+
+
+def told(label: str, record: ItemRecord) -> list[Piece]:
+    """What one protocol was told and said, for the unfolded card."""
+    pieces: list[Piece] = []
+    if record.rewritten is not None and record.protocol != Protocol.DIRECT:
+        given = "true prompt" if record.protocol == Protocol.ORACLE_INTERMEDIATE else "rewritten prompt"
+        pieces.append(Listing(record.rewritten, f"{label}: {given}" + (", cut to the limit" * record.truncated)))
+    if record.track == Track.GEU and record.reply is not None:
+        pieces.append(Listing(record.reply, f"{label}: reply"))
+    if record.polled:
+        rows: list[list[Cell]] = [
+            [each.question, each.expected, each.verdict or "undecided", judge_words(each)] for each in record.polled
+        ]
+        pieces.append(Table(["judge was asked", "expected", "said", "replies"], rows, label))
+    if record.note:
+        pieces.append(Paragraph(f"{label}: ", Code(shortened(record.note)), tone="note"))
+    return pieces
+
+
+def judge_words(polled: Polled) -> Code:
+    """The replies of all votes, shortened."""
+    return Code(" | ".join(shortened(vote.call.text or vote.call.outcome.value) for vote in polled.votes))
