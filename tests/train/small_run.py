@@ -33,7 +33,7 @@ def write_data(folder: Path, pictures: int = 30, texts: int = 30) -> Path:
     return folder
 
 
-def small_recipe(folder: Path, **changes: Any) -> Recipe:
+def small_recipe(folder: Path, /, **changes: Any) -> Recipe:
     """A NEO-tiny with drawn weights; `changes` replace whole sections, but those of data, optimizer and source."""
     every = {"kind": "json"} | changes.pop("source", {})
     sources = [

@@ -24,6 +24,7 @@ from pixelword.cli.explain import explain
 from pixelword.cli.jigsaw import jigsaw
 from pixelword.cli.posttrain import posttrain
 from pixelword.cli.realunify import realunify
+from pixelword.cli.tiny import tiny
 from pixelword.cli.train import train
 from pixelword.errors import PixelWordError
 
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "jigsaw": jigsaw,
     "posttrain": posttrain,
     "realunify": realunify,
+    "tiny": tiny,
     "train": train,
 }
 

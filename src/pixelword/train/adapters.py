@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 import torch
@@ -40,7 +41,10 @@ def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
         lora_dropout=settings.dropout,
         target_modules="|".join(f"(?:{pattern})" for pattern in settings.targets),
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # peft asks transformers for checkpointing by its older name.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+        warnings.filterwarnings("ignore", category=FutureWarning, module="peft")
         torch.manual_seed(seed)
         return get_peft_model(model, config)
 

@@ -83,6 +83,7 @@ def begin(run: Path, step: int) -> Path:
 
 def finish(folder: Path, step: int, ranks: int) -> None:
     """Mark a checkpoint as whole, after everything in it has reached the disk."""
+    (folder / MARKER).unlink(missing_ok=True)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     for path in files:
         flush(path)

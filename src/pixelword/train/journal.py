@@ -13,6 +13,9 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
+TOLD = ("loss", "learning_rate", "tokens/s", "MFU", "packed", "retention/perplexity", "retention/ratio")
+"""Numbers that the terminal shows."""
+
 
 class Journal:
     """Appends to a file.
@@ -30,7 +33,7 @@ class Journal:
         if not self.writes:
             return
         self._append({"step": step, **values})
-        told = {key: values[key] for key in ("loss", "learning_rate", "tokens/s", "MFU", "packed") if key in values}
+        told = {key: values[key] for key in TOLD if key in values}
         if told:
             logger.info(
                 "step %d of %d: %s", step, steps, ", ".join(f"{key} {value:.4g}" for key, value in told.items())

@@ -50,7 +50,7 @@ class Measures:
 
     def _clear(self) -> None:
         """A new line of the log."""
-        self._since, self._steps = time.perf_counter(), 0
+        self._seconds, self._since, self._steps = 0.0, time.perf_counter(), 0
         self._total: dict[str, float] = defaultdict(float)
         self._loss = 0.0
 
@@ -94,6 +94,14 @@ class Measures:
         self._loss, self._steps = self._loss + self.step_loss, self._steps + 1
         self._fresh()
 
+    def pause_begins(self) -> None:
+        """The step is done; what follows (logs, saving, measuring) is not part of its time."""
+        self._seconds += time.perf_counter() - self._since
+
+    def pause_ends(self) -> None:
+        """The next step begins."""
+        self._since = time.perf_counter()
+
     def norms(self, names: list[str], norms: list[float], total: float) -> None:
         """Norms of the gradients of the last step, before clipping, by part of the model."""
         squares: dict[str, float] = defaultdict(float)
@@ -104,7 +112,7 @@ class Measures:
 
     def report(self) -> dict[str, float]:
         """Means and rates since the last report; norms are those of the last step."""
-        seconds, total = time.perf_counter() - self._since, self._total
+        seconds, total = max(self._seconds, 1e-9), self._total
         peak = peak_flops(self.placement.device, self.prepared.recipe.model.dtype) * self.placement.ranks
         found = {"loss": self._loss / max(self._steps, 1)}
         found |= {

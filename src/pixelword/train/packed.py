@@ -33,6 +33,7 @@ from pixelword.train.measures import Measures
 from pixelword.train.placement import Placement
 from pixelword.train.ranks import everyone, summed
 from pixelword.train.rates import build_optimizer, build_schedule
+from pixelword.train.retention import Retention
 from pixelword.train.setting_up import Prepared
 from pixelword.train.stopping import StopSignal
 
@@ -90,6 +91,7 @@ class PackedTrainer(Trainer):
         self.batches = PackedBatches(prepared.loader)
         self.journal = Journal(run / "log.jsonl", writes=placement.rank == 0)
         self.measures = Measures(prepared, placement)
+        self.retention = Retention(prepared, placement, run) if self.recipe.retention is not None else None
         self.ended: int | None = None
         self.stopped = ""
         self.saved_step = -1
@@ -193,6 +195,8 @@ class PackedTrainer(Trainer):
         if resume_from_checkpoint is not None:
             self._resume(Path(resume_from_checkpoint), optimizer)
         handler = self.callback_handler
+        if resume_from_checkpoint is None and self.retention is not None:
+            self.log(self.retention.measure(self.model_wrapped))
         handler.model, handler.optimizer, handler.lr_scheduler = self.prepared.model, optimizer, self.lr_scheduler
         return self.model_wrapped, train_dataloader
 
@@ -224,18 +228,22 @@ class PackedTrainer(Trainer):
     # After a step
 
     def _maybe_log_save_evaluate(self, tr_loss: Tensor, grad_norm: Any, model: nn.Module, *_: Any, **more: Any) -> None:
+        self.measures.pause_begins()
         if self.ended is None:
             self._cursor, self._random = self._next_cursor, checkpoints.random_state()
         tr_loss -= tr_loss
         if self.control.should_log and self.state.global_step > self._globalstep_last_logged:
             self._globalstep_last_logged = self.state.global_step
             self.log({**self.measures.report(), "learning_rate": float(more["learning_rate"])})
+        if self.retention is not None and self.retention.due(self.state.global_step):
+            self.log(self.retention.measure(model))
         if self.measures.stop_agreed and not self.stopped:
             self.stopped = self.stop.name or "a signal on another rank"
             self.control.should_save = self.control.should_training_stop = True
         if self.control.should_save and self.saved_step != self.state.global_step:
             self._save_checkpoint(model, None)
             self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+        self.measures.pause_ends()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Into the journal and to the reporting callbacks; the Trainer's own history would grow without end."""

@@ -30,7 +30,6 @@ from transformers import TrainerCallback, TrainingArguments
 import pixelword
 from pixelword.convert import save_released
 from pixelword.errors import CheckpointError
-from pixelword.model import NeoForConditionalGeneration
 from pixelword.recipe import Recipe, differences, fingerprint, resolved
 from pixelword.train import checkpoints, learns
 from pixelword.train.packed import PackedTrainer
@@ -149,7 +148,10 @@ def place(recipe: Recipe, arguments: TrainingArguments) -> Placement:
 def compile_blocks(prepared: Prepared) -> None:
     """Checkpointing and compilation of the decoder's blocks; names of parameters do not change."""
     if prepared.recipe.checkpointing:
-        prepared.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+        # The older name, which transformers 5 still has, warns.
+        model = prepared.model
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     if prepared.recipe.compile:
         for layer in prepared.model.model.language_model.layers:
             layer.compile()
@@ -229,13 +231,12 @@ def finish(trainer: PackedTrainer, run: Path) -> None:
     """Write the result; everything before it stays until it is there."""
     prepared, step = trainer.prepared, trainer.state.global_step
     if trainer.placement.gather(prepared.model):
-        model: NeoForConditionalGeneration = prepared.model
-        model.to(device=torch.device("cpu"))  # type: ignore[arg-type]
+        model: Any = prepared.model.cpu()
         if prepared.adapted is not None:
             shutil.rmtree(run / "adapters", ignore_errors=True)
             prepared.adapted.save_pretrained(run / "adapters")
             model = prepared.adapted.merge_and_unload()
-        model.to(dtype=getattr(torch, prepared.recipe.model.dtype))
+        model.to(getattr(torch, prepared.recipe.model.dtype))
         shutil.rmtree(run / "model", ignore_errors=True)
         save_released(model.eval(), prepared.processor, run / "model")
         write_json(
