@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from transformers.modeling_utils import AttentionInterface
 
+from pixelword.model.block_attention import BlockTable, block_attention, block_table
 from pixelword.model.layout import TokenLayout
 from pixelword.model.masks import RowBlock, additive_mask, block_mask, dense_mask, row_blocks
 
@@ -29,10 +30,10 @@ BLOCKWISE_FROM = 256
 """Queries from which "sdpa" on a CPU works block by block; below it one small mask is as fast."""
 
 
-Mask = Tensor | BlockMask | list[RowBlock] | None
+Mask = Tensor | BlockMask | BlockTable | list[RowBlock] | None
 
 
-def render(layout: TokenLayout, keys: int, implementation: str, dtype: torch.dtype) -> Mask:
+def render(layout: TokenLayout, keys: int, implementation: str, dtype: torch.dtype, *, training: bool = False) -> Mask:
     """The mask in the form that a kernel takes; None where plain causal attention needs none.
 
     Args:
@@ -40,6 +41,7 @@ def render(layout: TokenLayout, keys: int, implementation: str, dtype: torch.dty
         keys: K, the length of the key sequence, cache included.
         implementation: name in the attention registry.
         dtype: of the scores, for the additive form.
+        training: gradients will be asked for, without dropout.
     """
     if layout.plain and implementation != "eager":
         new = layout.own_first.shape[1]
@@ -51,7 +53,7 @@ def render(layout: TokenLayout, keys: int, implementation: str, dtype: torch.dty
     if implementation == "sdpa" and on_cpu and layout.own_first.shape[1] >= BLOCKWISE_FROM:
         blocks = row_blocks(layout)
         if blocks is not None:
-            return blocks
+            return (block_table(blocks) if training else None) or blocks
     allowed = dense_mask(layout, keys)
     return additive_mask(allowed, dtype) if implementation == "eager" else allowed
 
@@ -86,12 +88,14 @@ def sdpa_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | list[RowBlock] | None,
+    attention_mask: Tensor | BlockTable | list[RowBlock] | None,
     scaling: float,
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """torch's fused attention: (B, N, h, d). The scale is passed, or the kernel would take 1 / sqrt(2d)."""
+    if isinstance(attention_mask, BlockTable):
+        return block_attention(query, key, value, attention_mask, scaling), None
     if isinstance(attention_mask, list):
         pieces = [
             sdpa_attention(module, query[:, :, rows], key[:, :, keys], value[:, :, keys], allowed, scaling, dropout)[0]

@@ -38,7 +38,7 @@ from pixelword.model.layout import (
     three_indices,
     token_layout,
 )
-from pixelword.model.loss import next_token_losses
+from pixelword.model.loss import next_token_losses, rows_of_loss
 from pixelword.model.patches import NeoVisionModel
 from pixelword.model.pretrained import NeoPreTrainedModel
 from pixelword.model.rope import NeoRotaryEmbedding
@@ -133,7 +133,9 @@ class NeoModel(NeoPreTrainedModel):
             embeds, input_ids, attention_mask, image_grid_thw, position_ids, past_key_values, sample_ids, branch_ids
         )
         implementation = self._usable_implementation(embeds)
-        mask = render(layout, keys, implementation, embeds.dtype)
+        text = self.config.llm_config
+        keeps = torch.is_grad_enabled() and not (self.training and text.attention_dropout)
+        mask = render(layout, keys, implementation, embeds.dtype, training=keeps)
         cos_sin = self.language_model.rotary_emb(layout.position_ids, embeds.dtype)
         shared = {"cos_sin": cos_sin, "past_key_values": past_key_values}
         hidden_states, last = embeds, len(self.language_model.layers) - 1
@@ -141,7 +143,7 @@ class NeoModel(NeoPreTrainedModel):
             kept = rows if number == last else None
             if kept is not None:
                 layout = layout.select(kept)
-                mask = render(layout, keys, implementation, embeds.dtype)
+                mask = render(layout, keys, implementation, embeds.dtype, training=keeps)
             hidden_states = layer(hidden_states, kept, attention_mask=mask, layout=layout, **shared)
         return BaseModelOutputWithPast(
             last_hidden_state=self.language_model.norm(hidden_states),
@@ -317,7 +319,8 @@ class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationM
             `loss` where labels were given; `logits` (B, N or kept, V), None in training with labels, where the table
             would only cost memory; the cache.
         """
-        rows = self._kept_rows(logits_to_keep, input_ids if input_ids is not None else inputs_embeds, labels, kwargs)
+        tokens = input_ids if input_ids is not None else inputs_embeds
+        rows = self._kept_rows(logits_to_keep, tokens, labels, branch_ids, kwargs)
         nothing_else = labels is None and sample_ids is None and branch_ids is None and use_cache is not False
         if isinstance(past_key_values, DecodingCache) and nothing_else and not _asks(kwargs):
             seen = (input_ids, attention_mask, pixel_values, image_grid_thw, position_ids, inputs_embeds)
@@ -343,7 +346,7 @@ class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationM
         loss = losses = None
         if labels is not None:
             normalizer = num_items_in_batch if loss_weights is None else None
-            loss, losses = next_token_losses(hidden_states, self.lm_head, labels, loss_weights, normalizer)
+            loss, losses = next_token_losses(hidden_states, self.lm_head, labels, loss_weights, normalizer, rows)
         logits = None
         if labels is None or not self.training:
             logits = self.lm_head(hidden_states if rows is not None else _kept(hidden_states, logits_to_keep))
@@ -357,12 +360,21 @@ class NeoForConditionalGeneration(NeoGeneration, NeoPreTrainedModel, GenerationM
         )
 
     def _kept_rows(
-        self, logits_to_keep: int | Tensor, tokens: Tensor | None, labels: Tensor | None, kwargs: dict[str, Any]
+        self,
+        logits_to_keep: int | Tensor,
+        tokens: Tensor | None,
+        labels: Tensor | None,
+        branch_ids: Tensor | None,
+        kwargs: dict[str, Any],
     ) -> Tensor | None:
         """The tokens whose last layer must be computed; None for all."""
-        recorded = any(kwargs.get(name) for name in ("output_hidden_states", "output_attentions"))
-        if tokens is None or labels is not None or recorded:
+        wanted = ("output_hidden_states", "output_attentions")
+        recorded = any(kwargs.get(name, getattr(self.config, name, False)) for name in wanted)
+        if tokens is None or recorded:
             return None
+        if labels is not None:
+            only_loss = self.training and branch_ids is None and labels.shape == tokens.shape[:2]
+            return rows_of_loss(labels) if only_loss else None
         new = tokens.shape[1]
         if isinstance(logits_to_keep, Tensor):
             return logits_to_keep if logits_to_keep.ndim == 1 else None
