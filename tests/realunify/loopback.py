@@ -196,7 +196,10 @@ class Loopback:
             usage = {"promptTokenCount": 7, "candidatesTokenCount": 3}
             return {"candidates": [{"content": {"parts": [part]}}], "modelVersion": "tiny", "usageMetadata": usage}
         if path.endswith("chat/completions"):
-            message = {"role": "assistant", "content": None if fault == "refused" else self.say(prompt_of(fields), pictures)}
+            message = {
+                "role": "assistant",
+                "content": None if fault == "refused" else self.say(prompt_of(fields), pictures),
+            }
             if "modalities" in fields and fault != "refused":
                 url = f"data:image/png;base64,{encoded(self.draw(prompt_of(fields), pictures, fault))}"
                 message["images"] = [{"type": "image_url", "image_url": {"url": url}}]
@@ -257,9 +260,7 @@ def encoded(content: bytes) -> str:
 def read_body(kind: str, body: bytes) -> tuple[dict[str, Any], list[bytes]]:
     """The fields of a request and its pictures."""
     if kind.startswith("multipart/"):
-        message = email.message_from_bytes(
-            f"Content-Type: {kind}\r\n\r\n".encode() + body, policy=email.policy.HTTP
-        )
+        message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body, policy=email.policy.HTTP)
         fields: dict[str, Any] = {}
         pictures = []
         for part in message.iter_parts():
@@ -271,9 +272,16 @@ def read_body(kind: str, body: bytes) -> tuple[dict[str, Any], list[bytes]]:
                 fields[name] = content.decode()
         return fields, pictures
     fields = json.loads(body)
-    parts = [part for turn in fields.get("messages", []) if isinstance(turn["content"], list) for part in turn["content"]]
+    parts = [
+        part for turn in fields.get("messages", []) if isinstance(turn["content"], list) for part in turn["content"]
+    ]
     urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
-    inline = [part["inlineData"]["data"] for turn in fields.get("contents", []) for part in turn["parts"] if "inlineData" in part]
+    inline = [
+        part["inlineData"]["data"]
+        for turn in fields.get("contents", [])
+        for part in turn["parts"]
+        if "inlineData" in part
+    ]
     return fields, [base64.b64decode(url.partition(",")[2]) for url in urls] + list(map(base64.b64decode, inline))
 
 
@@ -303,7 +311,17 @@ def main() -> None:
     with Loopback(Plan(**{**options, "faults": tuple(options.get("faults", ()))}), known) as server:
         print(server.url, flush=True)
         for _ in sys.stdin:
-            print(json.dumps({"asked": server.asked, "answered": server.answered, "met": server.met, "most": server.most_in_flight}), flush=True)
+            print(
+                json.dumps(
+                    {
+                        "asked": server.asked,
+                        "answered": server.answered,
+                        "met": server.met,
+                        "most": server.most_in_flight,
+                    }
+                ),
+                flush=True,
+            )
     if counts:
         Path(counts).write_text(json.dumps(server.asked))
 

@@ -205,10 +205,10 @@ def pixelword_diffusers() -> type[ModelAPI]:
 
 @modelapi(name="pixelword-native")
 def pixelword_native() -> type[ModelAPI]:
-    """A model of this package."""
-    from pixelword.realunify.backends.transformers_model import NativeModel
+    """A model of this package; it cannot draw yet."""
+    from pixelword.realunify.backends.transformers_model import TransformersModel
 
-    return provider(NativeModel)
+    return provider(TransformersModel)
 
 
 @modelapi(name="pixelword-exact")

@@ -59,6 +59,7 @@ def evaluate(task: Task, plan: RunPlan, display: str, *, judge_only: bool = Fals
     """One task through Inspect."""
     run = next(iter(OPEN_RUNS.values()))
     roles = roles_of(plan.models, mini=plan.run.data == "mini", judge_only=judge_only)
+    run.models.extend(roles.values())
     (log,) = eval(
         task,
         model=roles.pop("model", None),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +37,8 @@ class OpenRun:
     store: Store
     purse: Purse
     halt: Halt
+    models: list[Model] = field(default_factory=list)
+    """Those whose connections and processes are given back when a task ends; only those made for this run."""
 
 
 OPEN_RUNS: dict[Path, OpenRun] = {}
@@ -97,7 +99,7 @@ def make_task(track: Track, settings: RunSettings) -> Task:
         source.benchmark, track, settings.protocol, limit=settings.limit, categories=settings.categories
     )
     named = [str(item) for item in expected]
-    steward = Steward(track, settings, store, source, named, halt)
+    steward = Steward(track, settings, opened, source, named)
     return Task(
         dataset=MemoryDataset([sample(item) for item in items], name=f"realunify-{track.lower()}"),
         solver=realunify_solver(
@@ -188,16 +190,14 @@ class Steward:
     Inspect asks it before each sample under the name of early stopping.
     """
 
-    def __init__(
-        self, track: Track, settings: RunSettings, store: Store, source: Source, expected: list[str], halt: Halt
-    ) -> None:
-        self.track, self.settings, self.store = track, settings, store
-        self.source, self.expected, self.halt = source, expected, halt
+    def __init__(self, track: Track, settings: RunSettings, run: OpenRun, source: Source, expected: list[str]) -> None:
+        self.track, self.settings, self.run = track, settings, run
+        self.source, self.expected, self.halt = source, expected, run.halt
 
     async def start_task(self, task: Any, samples: list[Sample], epochs: int) -> str:
         roles = task.model_roles or {}
         models = {role: given.model if hasattr(given, "model") else str(given) for role, given in roles.items()}
-        self.store.keep_run(
+        self.run.store.keep_run(
             RunRecord(
                 started=datetime.now(UTC).isoformat(timespec="seconds"),
                 track=str(self.track),
@@ -221,5 +221,7 @@ class Steward:
 
     async def complete_task(self) -> dict[str, Any]:
         """Raises what stopped the run, so that Inspect calls it failed and not finished."""
+        while self.run.models:
+            await self.run.models.pop().api.aclose()
         self.halt.check()
         return {}

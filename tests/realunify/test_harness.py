@@ -1,0 +1,244 @@
+"""The harness against a server over real HTTP: faults, kills, stops, and what is written down.
+
+The witness is the server, which counts what it was asked, and the plain arithmetic of items and statuses.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+
+import pytest
+
+from pixelword.errors import BackendError, ConfigError
+from pixelword.realunify import Protocol, Status, score_table
+from pixelword.realunify.backends import RunStopped
+from pixelword.realunify.inspecting.running import run_plan, score_again
+from pixelword.realunify.store import Store, results_of
+from tests.realunify.harness import KEY, Loopback, Plan, command, environment, killed_after, known, plan_for, statuses
+from tests.realunify.loopback import FAULTS
+
+# Both come from Inspect: a deprecated argument inside its display, and streams that it leaves to the collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning"),
+]
+
+NUMBER = 2
+ITEMS = NUMBER * 10
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    yield
+    gc.collect()  # here, where the marks above hold
+
+
+def test_a_run_without_faults_scores_what_the_server_drew(tmp_path):
+    with Loopback(Plan(side=64), known(NUMBER)) as server:
+        run_plan(plan_for(server, tmp_path / "run", NUMBER))
+        asked = sum(server.asked.values())
+        assert set(server.asked.values()) == {1}, "no request went out twice"
+        run_plan(plan_for(server, tmp_path / "run", NUMBER))
+        assert sum(server.asked.values()) == asked, "the second run asked nothing"
+    store = Store(tmp_path / "run")
+    assert statuses(tmp_path / "run") == {"ok": 2 * ITEMS}
+    for protocol in (Protocol.DIRECT, Protocol.STEPWISE):
+        records = [record for record in store.items().values() if record.protocol == protocol]
+        for record in records:
+            # The server draws every third item with a thing missing, and knows every letter.
+            assert record.right == (record.track == "GEU" or record.id.index % 3 != 0), record.item
+        table = score_table(results_of(records, protocol), store.expected(protocol), protocol)
+        right = sum(record.track == "UEG" and record.id.index % 3 != 0 for record in records)
+        assert table.average("UEG") == 100 * right / (6 * NUMBER)
+
+
+def test_every_item_has_a_status_whatever_the_server_does(tmp_path):
+    with Loopback(Plan(FAULTS, share=0.5, slow=0.6, side=64), known(NUMBER)) as server:
+        plan = plan_for(server, tmp_path / "run", NUMBER, args={"timeout": 0.3})
+        run_plan(plan)
+        assert len(server.met) >= 7, "the server did misbehave"
+    store = Store(tmp_path / "run")
+    records = store.items()
+    assert len(records) == 2 * ITEMS
+    assert sum(statuses(tmp_path / "run").values()) == 2 * ITEMS
+    for record in records.values():
+        assert (record.right is not None) == (record.status == Status.OK)
+        failed = [call for call in record.calls if call.outcome != "reply"]
+        assert not failed or record.status != Status.OK, "no failure becomes a score"
+    assert any(call.rerouted for call in store.calls()), "a changed model name is recorded"
+
+
+def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path):
+    out = tmp_path / "run"
+    with Loopback(Plan(side=64, delay=0.02), known(NUMBER)) as server:
+        line = command(out, server.url, NUMBER)
+        kills = sum(killed_after(line, out, replies) for replies in (5, 23, 47))
+        assert kills == 3
+        # What was stored when the process died is known to the store; what was on its way may be asked again.
+        cut_half_a_line(out)
+        stored = {call.key: call for call in Store(out).calls()}
+        before = dict(server.asked)
+        done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert len(stored) <= sum(before.values())
+        asked_anew = sum(server.asked.values()) - sum(before.values())
+    store = Store(out)
+    calls = list(store.calls())
+    assert len(calls) == len({call.key for call in calls}), "no reply is stored twice"
+    assert asked_anew == len(calls) - len(stored), "only what was not stored was asked"
+    assert statuses(out) == {"ok": 2 * ITEMS}, "no item is lost or counted twice"
+
+
+def cut_half_a_line(out):
+    """What a kill in the middle of a write leaves, in case none of the kills hit one."""
+    with (out / "replies.jsonl").open("ab") as file:
+        file.write(b'{"key": "half a li')
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 402])
+def test_what_cannot_get_better_stops_the_run_with_one_sentence(tmp_path, status):
+    with Loopback(Plan(always=(status, f"no: {KEY}"), side=64), known(20)) as server:
+        with pytest.raises(RunStopped) as caught:
+            run_plan(plan_for(server, tmp_path / "run", 20, run={"at_once": 4}))
+        assert sum(server.asked.values()) <= 4, "what was on its way, and no more"
+    assert KEY not in str(caught.value)
+    assert str(status) in str(caught.value)
+
+
+def test_a_quota_that_ends_in_the_middle_leaves_what_was_answered(tmp_path):
+    out = tmp_path / "run"
+    with Loopback(Plan(always=(429, "insufficient_quota"), after=30, side=64), known(NUMBER)) as server:
+        with pytest.raises(RunStopped, match="quota"):
+            run_plan(plan_for(server, out, NUMBER))
+        assert len(list(Store(out).calls())) == 30
+        server.plan.always = None
+        run_plan(plan_for(server, out, NUMBER))
+        assert max(server.asked.values()) <= 2
+    assert statuses(out) == {"ok": 2 * ITEMS}
+
+
+def test_a_cap_stops_and_a_higher_one_goes_on(tmp_path):
+    out, prices = tmp_path / "run", tmp_path / "prices.yaml"
+    prices.write_text("tiny: {per_request: 1}\n", encoding="utf-8")
+    with Loopback(Plan(side=64), known(NUMBER)) as server:
+        run = {"prices": str(prices), "max_cost": 10, "at_once": 2}
+        with pytest.raises(RunStopped, match="cap"):
+            run_plan(plan_for(server, out, NUMBER, run=run))
+        assert 10 <= sum(server.asked.values()) <= 11
+        run_plan(plan_for(server, out, NUMBER, run={**run, "max_cost": 1000}))
+        assert set(server.asked.values()) == {1}
+    assert statuses(out) == {"ok": 2 * ITEMS}
+
+
+def test_the_second_run_in_a_folder_is_refused(tmp_path):
+    with Store(tmp_path / "run"), Loopback(Plan(side=64)) as server:
+        line = command(tmp_path / "run", server.url, 1)
+        done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "another run is writing into this folder" in done.stderr
+    with Store(tmp_path / "run"), pytest.raises(BackendError):
+        Store(tmp_path / "run").open()
+
+
+def test_no_key_reaches_any_file(tmp_path):
+    out = tmp_path / "run"
+    with Loopback(Plan(("broken",), share=0.3, side=64), known(1)) as server:
+        run_plan(plan_for(server, out, 1))
+        assert server.keys == {f"Bearer {KEY}"}, "it was sent"
+    for file in out.rglob("*"):
+        assert not file.is_file() or KEY.encode() not in unpacked(file), file
+
+
+def unpacked(file):
+    """A file's bytes; of Inspect's log, which is a zip, the bytes of all that is in it."""
+    import zipfile
+
+    if file.suffix != ".eval":
+        return file.read_bytes()
+    listed = subprocess.run(["inspect", "log", "dump", str(file)], capture_output=True, check=False).stdout
+    with zipfile.ZipFile(file) as log:
+        return listed + b"".join(name.encode() for name in log.namelist())
+
+
+def test_a_key_as_an_argument_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="key"):
+        run_plan(plan_for("http://127.0.0.1:9/v1", tmp_path / "run", 1, args={"api_key": KEY}))
+
+
+def test_a_model_that_cannot_edit_says_so_and_gets_no_score(tmp_path):
+    with Loopback(Plan(side=64), known(1)) as server:
+        args = {"can": "understand,generate"}
+        run_plan(plan_for(server, tmp_path / "run", 1, args=args, protocols=["stepwise"], tracks=["GEU"]))
+        assert not server.asked
+    store = Store(tmp_path / "run")
+    assert statuses(tmp_path / "run") == {"not_supported": 4}
+    table = score_table(
+        results_of(store.items().values(), Protocol.STEPWISE), store.expected(Protocol.STEPWISE), Protocol.STEPWISE
+    )
+    assert table.average("GEU") is None
+
+
+def test_all_protocols_end_and_keep_their_names(tmp_path):
+    protocols = ["stepwise-both-images", "interleaved", "oracle-intermediate", "oracle-pair"]
+    with Loopback(Plan(side=64), known(1)) as server:
+        args = {"can": "understand,generate,edit,interleave"}
+        painter = {"name": "pixelword-openai/painter", "args": {"base_url": server.url}}
+        plan = plan_for(server, tmp_path / "run", 1, args=args, protocols=protocols, models={"generator": painter})
+        run_plan(plan)
+    records = list(Store(tmp_path / "run").items().values())
+    ended = {(str(record.protocol), record.track): record.status for record in records}
+    assert set(ended.values()) == {Status.OK}
+    assert len(ended) == 7, "UEG has no both images"
+    for record in records:
+        roles = [call.role for call in record.calls]
+        if record.protocol == Protocol.ORACLE_INTERMEDIATE:
+            assert len(roles) == 1
+            assert record.intermediate or record.rewritten
+        if record.protocol == Protocol.STEPWISE_BOTH_IMAGES:
+            assert len(record.calls[-1].pictures_in) == 2
+        if record.protocol == Protocol.ORACLE_PAIR:
+            assert {call.model.rpartition("/")[2] for call in record.calls} == {"tiny", "painter"}
+
+
+def test_scoring_again_asks_only_the_judge(tmp_path):
+    out = tmp_path / "run"
+    with Loopback(Plan(side=64), known(1)) as server:
+        run_plan(plan_for(server, out, 1))
+        before = sum(server.asked.values())
+        judge = {"name": "pixelword-openai/second", "args": {"base_url": server.url}}
+        plan = plan_for(server, out, 1, models={"judge": judge}, run={"judge_wording": "paper_v1"})
+        score_again(plan, "second")
+        store = Store(out)
+        polled = sum(len(record.polled) for record in store.items("second").values())
+        assert sum(server.asked.values()) - before == len(
+            {
+                vote.call.key
+                for record in store.items("second").values()
+                for each in record.polled
+                for vote in each.votes
+            }
+        )
+    assert polled and store.scorings() == ["default", "second"]
+    same = [(key, record.right) for key, record in store.items().items()]
+    assert same == [(key, record.right) for key, record in store.items("second").items()]
+
+
+def test_inspect_finds_the_tasks_by_name():
+    from importlib.metadata import EntryPoint
+
+    from inspect_ai._util.registry import registry_lookup
+
+    EntryPoint("pixelword", "pixelword.inspect_tasks", "inspect_ai").load()
+    assert registry_lookup("task", "pixelword/realunify_ueg") and registry_lookup("task", "pixelword/realunify_geu")
+    assert registry_lookup("modelapi", "pixelword/pixelword-openai")
+
+
+def test_a_log_of_inspect_holds_no_picture(tmp_path):
+    out = tmp_path / "run"
+    with Loopback(Plan(side=64), known(1)) as server:
+        logs = run_plan(plan_for(server, out, 1, tracks=["GEU"], protocols=["direct"]))
+    text = json.dumps([sample.model_dump(mode="json") for sample in logs[0].samples])
+    assert "base64" not in text and "img_0" in text
