@@ -6,17 +6,24 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from pixelword.config import override, read_yaml
+from pixelword.config import Settings, override, read_yaml
 from pixelword.errors import ConfigError
 from pixelword.recipe.settings import Recipe
 
+S = TypeVar("S", bound=Settings)
+
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe.
+    """Read a recipe of a stage of training; see `read_recipe`."""
+    return read_recipe(Recipe, path, overrides)
+
+
+def read_recipe(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
+    """Read a recipe of some kind.
 
     A file may name one other with `extends: other.yaml`, relative to itself; its own values win, key by key, and a
     list replaces a list. Words `a.b=c` win over files.
@@ -27,21 +34,21 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     values = _extended(path, ())
     for word in overrides:
         override(values, word)
-    return Recipe.model_validate(values)
+    return kind.model_validate(values)
 
 
-def resolved(recipe: Recipe) -> str:
+def resolved(recipe: Settings) -> str:
     """The whole recipe as YAML, defaults included; it loads to the same recipe."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
-def fingerprint(recipe: Recipe) -> str:
+def fingerprint(recipe: Settings) -> str:
     """16 hexadecimal digits that change when any value does, and do not when a file is only written differently."""
     canonical = json.dumps(recipe.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def differences(old: Recipe, new: Recipe) -> list[str]:
+def differences(old: Settings, new: Settings) -> list[str]:
     """What changed between two recipes: `optimizer.rate: 0.0008 -> 4e-05`, in order of the keys."""
     before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
     keys = sorted(before.keys() | after.keys())

@@ -1,0 +1,153 @@
+"""The model of a recipe and its processor: ours, or any image-text-to-text model of transformers."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    PreTrainedModel,
+    ProcessorMixin,
+)
+
+from pixelword.errors import BackendError, CheckpointError, MissingExtra, PixelWordError
+from pixelword.model import NeoConfig, NeoForConditionalGeneration, NeoProcessor
+from pixelword.posttrain.settings import PosttrainRecipe, StartSettings
+from pixelword.recipe import LoraSettings
+
+QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
+"""Families whose processors want torchvision for films; for pictures they do without."""
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, ImportError)
+
+
+def load_start(start: StartSettings, *, thinks: bool) -> tuple[PreTrainedModel, Any]:
+    """The model in training dtype, and its processor.
+
+    Args:
+        thinks: prompts name `<think>`, which our processor obeys in every turn then.
+
+    Raises:
+        CheckpointError: the folder is none of a model that reads pictures.
+    """
+    name = start.checkpoint
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        if isinstance(config, NeoConfig):
+            pixels = {key: value for key, value in bounds(start).items() if value is not None}
+            processor: Any = NeoProcessor.from_pretrained(
+                name, **pixels, markup="everywhere" if thinks else "assistant"
+            )
+            model: PreTrainedModel = NeoForConditionalGeneration.from_pretrained(
+                name, dtype=getattr(torch, start.dtype)
+            )
+        else:
+            processor = other_processor(name, config.model_type, start)
+            model = AutoModelForImageTextToText.from_pretrained(
+                name, dtype=getattr(torch, start.dtype), trust_remote_code=False
+            )
+    except PixelWordError:
+        raise
+    except UNREADABLE as error:
+        raise CheckpointError(
+            "no model that reads pictures can be loaded from here",
+            got=f"{name}: {' '.join(str(error).split())}",
+            fix="set model.checkpoint to a folder or hub name of such a model of transformers, or of ours",
+        ) from error
+    return model, processor
+
+
+def bounds(start: StartSettings) -> dict[str, int | None]:
+    return {"min_pixels": start.min_pixels, "max_pixels": start.max_pixels}
+
+
+def other_processor(name: str, family: str, start: StartSettings) -> Any:
+    """A processor of transformers; for Qwen's families without torchvision, one that reads pictures only."""
+    if family in QWEN and importlib.util.find_spec("torchvision") is None:
+        pictures, tokenizer = AutoImageProcessor.from_pretrained(name), AutoTokenizer.from_pretrained(name)
+        processor: Any = picture_processor(family, pictures, tokenizer)
+    else:
+        processor = AutoProcessor.from_pretrained(name, trust_remote_code=False)
+    pictures = processor.image_processor
+    sizes = dict(pictures.size) if hasattr(pictures, "size") else {}
+    for key, side in (("min_pixels", "shortest_edge"), ("max_pixels", "longest_edge")):
+        value = bounds(start)[key]
+        if value is None:
+            continue
+        if family not in QWEN or side not in sizes:
+            raise CheckpointError(
+                f"model.{key} means nothing to this model's processor",
+                got=family,
+                fix="leave it null, or resize the pictures in the puzzle's settings",
+            )
+        sizes[side] = value
+        pictures.size = type(pictures.size)(**sizes)
+    return processor
+
+
+def picture_processor(family: str, pictures: Any, tokenizer: Any, chat_template: str | None = None) -> ProcessorMixin:
+    """A processor of one of Qwen's families for pictures alone, which needs no torchvision.
+
+    Args:
+        family: the model type, such as `qwen2_5_vl`.
+        pictures: its image processor.
+    """
+    from transformers.models.auto import processing_auto
+
+    mapping: Any = processing_auto
+    whole = mapping.processor_class_from_name(mapping.PROCESSOR_MAPPING_NAMES[family])
+    # Without the film half of the constructor, which would import torchvision.
+    reads_pictures: Any = type(whole.__name__, (whole,), {"get_attributes": classmethod(lambda _: PICTURE_PARTS)})
+    made: ProcessorMixin = reads_pictures(pictures, tokenizer, chat_template=chat_template or tokenizer.chat_template)
+    return made
+
+
+PICTURE_PARTS = ["image_processor", "tokenizer"]
+
+
+def lora_config(lora: LoraSettings) -> Any:
+    """peft's configuration.
+
+    Raises:
+        MissingExtra: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig
+    except ModuleNotFoundError as error:
+        raise MissingExtra("peft", "train") from error
+    make: Any = LoraConfig
+    return make(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=f"({'|'.join(lora.targets)})"
+    )
+
+
+def check_engine(recipe: PosttrainRecipe, model: PreTrainedModel) -> None:
+    """vLLM only where it is installed and knows the model.
+
+    Raises:
+        BackendError: it does not know the model.
+        MissingExtra: it is not installed.
+    """
+    if recipe.grpo.vllm == "off":
+        return
+    if isinstance(model, NeoForConditionalGeneration):
+        raise BackendError(
+            "vLLM does not know our model", got=f"grpo.vllm {recipe.grpo.vllm}", fix="set grpo.vllm: off"
+        )
+    if importlib.util.find_spec("vllm") is None:
+        raise BackendError(
+            "vLLM is not installed", got=f"grpo.vllm {recipe.grpo.vllm}", fix="install vllm, or set grpo.vllm: off"
+        )
+    registry: Any = importlib.import_module("vllm").ModelRegistry
+    known = set(registry.get_supported_archs())
+    wanted = list(model.config.architectures or [type(model).__name__])
+    if not known & set(wanted):
+        raise BackendError(
+            "this vLLM does not know the model", got=", ".join(wanted), fix="set grpo.vllm: off, or another version"
+        )
