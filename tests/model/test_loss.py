@@ -8,7 +8,7 @@ from torch import nn
 
 from pixelword import ShapeError
 from pixelword.model import loss as loss_module
-from pixelword.model.loss import next_token_loss
+from pixelword.model.loss import next_token_loss, next_token_losses
 
 from .conftest import batch, prompt, small_model
 
@@ -64,6 +64,25 @@ def test_nothing_supervised_is_zero_with_a_gradient_path():
     loss = next_token_loss(hidden, head, torch.full_like(labels, -100))
     loss.backward()
     assert loss.item() == 0 and not hidden.grad.any()
+
+    assert head.weight.grad is not None and not head.weight.grad.any()
+
+
+@pytest.mark.parametrize("chunk", [2**25, 22])
+def test_the_losses_of_labels_stand_at_the_labels(monkeypatch, chunk):
+    monkeypatch.setattr(loss_module, "CHUNK_ENTRIES", chunk)
+    hidden, head, labels, weights = case(True)
+    loss, losses = next_token_losses(hidden, head, labels, weights)
+    chances = head(hidden).detach().double().log_softmax(-1)
+    for row in range(2):
+        for place in range(7):
+            learned = place > 0 and labels[row, place] != -100
+            wanted = -float(chances[row, place - 1, labels[row, place]]) if learned else 0.0
+            assert float(losses[row, place]) == pytest.approx(wanted, abs=1e-5)
+    counted = weights * (labels != -100)
+    counted[:, 0] = 0
+    torch.testing.assert_close((losses * counted).sum() / counted.sum(), loss.detach())
+    assert not losses.requires_grad
 
 
 def test_shapes_that_cannot_meet_are_named():

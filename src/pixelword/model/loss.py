@@ -80,7 +80,8 @@ def next_token_losses(
         weight_S = loss_weights_BN[:, 1:][supervised_BN].float()
     losses_BN = torch.zeros(labels_BN.shape, dtype=torch.float32, device=hidden_BND.device)
     if len(target_S) == 0:
-        return hidden_BND.float().sum() * 0.0, losses_BN
+        # Through the head too: other ranks wait for its gradient.
+        return head(hidden_BND[:, :1]).float().sum() * 0.0, losses_BN
     chunk = max(1, CHUNK_ENTRIES // head.weight.shape[0])
     total = hidden_SD.new_zeros((), dtype=torch.float32)
     pieces = []

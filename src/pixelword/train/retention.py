@@ -55,7 +55,7 @@ class Retention:
                 got="retention.parent null, model.language_model null",
                 fix="set retention.parent to the language model that the first stage was built from",
             )
-        self.every, self.recipe, self.placement = settings.every, recipe, placement
+        self.every, self.recipe, self.placement, self._measured = settings.every, recipe, placement, -1
         self.samples = held_out(prepared, settings.text, settings.tokens)
         self.pad = prepared.loader.pad_id
         file = run / PARENT_FILE
@@ -74,11 +74,13 @@ class Retention:
         return sum(len(sample) - 1 for sample in self.samples)
 
     def due(self, step: int) -> bool:
-        return step % self.every == 0 or step == self.recipe.steps
+        """Whether to measure after this step; once."""
+        return step != self._measured and (step % self.every == 0 or step == self.recipe.steps)
 
     @torch.no_grad()
-    def measure(self, model: nn.Module) -> dict[str, float]:
+    def measure(self, model: nn.Module, step: int = -1) -> dict[str, float]:
         """Perplexity of the model, of the parent, and how many times as large the former is."""
+        self._measured = step
         before, total, count = model.training, 0.0, 0.0
         model.eval()
         budget = self.recipe.packing.budget
