@@ -24,9 +24,6 @@ def report(
     ] = False,
 ) -> None:
     """Write one offline page about a run, or about several beside each other."""
-    with needs("demo"):
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
     from pixelword.realunify import read_block_list
     from pixelword.realunify.judge import calibration_block, read_trials
     from pixelword.realunify.page import build_page, read_runs

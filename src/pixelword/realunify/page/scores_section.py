@@ -19,9 +19,10 @@ Labelled = tuple[str, Arm]
 def arms_of(runs: Sequence[EvaluatedRun]) -> list[Labelled]:
     """Every run and protocol with a short name."""
     return [
-        (arm.protocol.value.replace("_", " ") if len(runs) == 1 else f"{run.name}, {arm.protocol.value}", arm)
+        (f"{run.name}, {name}" if len(runs) > 1 else name, arm)
         for run in runs
         for arm in run.arms.values()
+        for name in [arm.protocol.value.replace("_", " ")]
     ]
 
 

@@ -74,6 +74,6 @@ def differences(runs: Sequence[EvaluatedRun]) -> list[Piece]:
     for other in runs[1:]:
         for protocol, arm in runs[0].arms.items():
             if protocol in other.arms:
-                pieces.append(Paragraph(f"{runs[0].name} and {other.name}, {protocol}"))
+                pieces.append(Paragraph(f"{runs[0].name} and {other.name}, {protocol.replace('_', ' ')}"))
                 pieces.append(paired_table(arm, other.arms[protocol], (runs[0].name, other.name)))
     return pieces or [Paragraph("The runs share no protocol.", tone="note")]

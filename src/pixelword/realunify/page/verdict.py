@@ -11,7 +11,7 @@ from pixelword.realunify.differences import Difference, above_chance, compare_al
 from pixelword.realunify.page.arms import Arm, EvaluatedRun
 from pixelword.realunify.page.numbers import TIE, average, change, differs, listed, p_text
 from pixelword.realunify.taxonomy import CATEGORIES, CHANCE, Protocol, Status, Track
-from pixelword.report import Paragraph, Piece, Strong, sentence
+from pixelword.report import Heading, Paragraph, Piece, Strong, sentence
 
 READINGS = {
     (Track.UEG, True): "The model knows more than it uses when it draws in one go.",
@@ -25,26 +25,23 @@ def verdict(runs: Sequence[EvaluatedRun]) -> list[Piece]:
     """The sentences of the first section."""
     pieces: list[Piece] = []
     for run in runs:
-        pieces += cautions(run, named=len(runs) > 1)
+        said = cautions(run)
         for track in Track:
-            pieces += protocols(run, track, named=len(runs) > 1)
-    for one, other in combinations(runs, 2):
-        pieces += between(one, other)
+            said += protocols(run, track)
+        pieces += [Heading(run.name), *said] if said and len(runs) > 1 else said
+    compared = [piece for one, other in combinations(runs, 2) for piece in between(one, other)]
+    pieces += [Heading("Between the runs"), *compared] if compared else []
     return pieces or [Paragraph("There is nothing to compare: one protocol of one run was made.", tone="note")]
 
 
-def who(run: EvaluatedRun, named: bool) -> str:
-    return f"{run.name}: " if named else ""
-
-
-def cautions(run: EvaluatedRun, named: bool) -> list[Piece]:
+def cautions(run: EvaluatedRun) -> list[Piece]:
     """What a reader must know before any number."""
     pieces: list[Piece] = []
     waiting = sum(cell.open for arm in run.arms.values() for cell in arm.table.categories.values())
     if waiting:
         pieces.append(
             Paragraph(
-                Strong(f"{who(run, named)}the run is incomplete. "),
+                Strong("The run is incomplete. "),
                 f"{waiting} {'item waits' if waiting == 1 else 'items wait'} for the judge, so its averages are not "
                 "shown. Judge again, and the stored pictures are used.",
                 tone="warning",
@@ -53,36 +50,36 @@ def cautions(run: EvaluatedRun, named: bool) -> list[Piece]:
     missing = sum(cell.missing for arm in run.arms.values() for cell in arm.table.categories.values())
     if missing:
         expected = sum(len(arm.expected) for arm in run.arms.values())
-        text = f"{who(run, named)}{missing} of {expected} expected items have no result yet; they count as wrong."
+        text = f"{missing} of {expected} expected items have no result yet; they count as wrong."
         pieces.append(Paragraph(text, tone="warning"))
     calls = [call for record in run.records for call in record.calls]
     calls += [vote.call for record in run.records for polled in record.polled for vote in polled.votes]
     rerouted = sorted({f"{call.model} was answered by {call.reported}" for call in calls if call.rerouted})
     if rerouted:
-        text = f"{who(run, named)}another model answered than was asked: {listed(rerouted)}."
+        text = f"Another model answered than was asked: {listed(rerouted)}."
         pieces.append(Paragraph(text, tone="warning"))
     generator = run.models.get("generator", "")
     if generator and any(judge.partition(" (")[0] == generator for judge in run.judges):
-        text = f"{who(run, named)}the model judged its own pictures, which favours it."
+        text = "The model judged its own pictures, which favours it."
         pieces.append(Paragraph(text, tone="warning"))
     return pieces
 
 
-def protocols(run: EvaluatedRun, track: Track, *, named: bool) -> list[Piece]:
+def protocols(run: EvaluatedRun, track: Track) -> list[Piece]:
     """What one run says about one track: direct against stepwise, chance, and the bottleneck."""
     direct, stepwise = run.arms.get(Protocol.DIRECT), run.arms.get(Protocol.STEPWISE)
     oracle = run.arms.get(Protocol.ORACLE_INTERMEDIATE)
     pieces: list[Piece] = []
-    if direct is not None and stepwise is not None and (told := steps(run, track, direct, stepwise, named=named)):
+    if direct is not None and stepwise is not None and (told := steps(track, direct, stepwise)):
         pieces.append(told)
         if oracle is not None:
-            pieces.append(bottleneck_words(track, direct, stepwise, oracle, who(run, named)))
+            pieces.append(bottleneck_words(track, direct, stepwise, oracle))
         else:
             text = "Which skill is the bottleneck is not decided: that needs the run with true intermediates."
-            pieces.append(Paragraph(f"{who(run, named)}{track}. {text}", tone="note"))
+            pieces.append(Paragraph(f"{track}. {text}", tone="note"))
     if direct is not None and CHANCE[track] and (guessing := at_chance(direct, track)):
         names = listed([CATEGORIES[name].short for name in guessing])
-        text = f"{who(run, named)}{names} cannot be told from guessing (one in four) when asked directly."
+        text = f"{names} cannot be told from guessing (one in four) when asked directly."
         pieces.append(Paragraph(text))
     return pieces
 
@@ -94,13 +91,13 @@ def difference_of(first: Arm, second: Arm, track: Track) -> Difference | None:
     return compare_all(one, other, names) if names else None
 
 
-def steps(run: EvaluatedRun, track: Track, direct: Arm, stepwise: Arm, *, named: bool) -> Piece | None:
+def steps(track: Track, direct: Arm, stepwise: Arm) -> Piece | None:
     """Stepwise against direct, in a sentence."""
     one, other = direct.of(track), stepwise.of(track)
     if any(result.status == Status.NOT_SUPPORTED for result in other):
         if not one:
             return None
-        text = f"{who(run, named)}{track}. The model cannot take the steps of the stepwise protocol (not supported)."
+        text = f"{track}. The model cannot take the steps of the stepwise protocol (not supported)."
         return Paragraph(text, tone="note")
     found = difference_of(direct, stepwise, track)
     if found is None:
@@ -108,16 +105,13 @@ def steps(run: EvaluatedRun, track: Track, direct: Arm, stepwise: Arm, *, named:
     lead = "Knowing and drawing" if track == Track.UEG else "Drawing and seeing"
     counted = f"{found.pairs.asked} items, p {p_text(found.p)}"
     if not differs(found):
-        form = "{who}{track}. {lead}: no difference can be told between step by step and one go: {change} points ({n})."
-        return Paragraph(
-            sentence(form, who=who(run, named), track=track.value, lead=lead, change=change(found), n=counted)
-        )
+        form = "{track}. {lead}: no difference can be told between step by step and one go: {change} points ({n})."
+        return Paragraph(sentence(form, track=track.value, lead=lead, change=change(found), n=counted))
     better = found.change.value > 0
-    form = "{who}{track}. {lead}: step by step is {word} than in one go by {change} points ({n}). {reading}"
+    form = "{track}. {lead}: step by step is {word} than in one go: {change} points ({n}). {reading}"
     return Paragraph(
         sentence(
             form,
-            who=who(run, named),
             track=track.value,
             lead=lead,
             word=Strong("better" if better else "worse"),
@@ -125,7 +119,7 @@ def steps(run: EvaluatedRun, track: Track, direct: Arm, stepwise: Arm, *, named:
             n=counted,
             reading=READINGS[track, better],
         ),
-        tone="lead" if not named else "plain",
+        tone="lead",
     )
 
 
@@ -137,17 +131,17 @@ def bottleneck_of(track: Track, direct: Arm, stepwise: Arm, oracle: Arm) -> Bott
         return None
 
 
-def bottleneck_words(track: Track, direct: Arm, stepwise: Arm, oracle: Arm, name: str) -> Piece:
+def bottleneck_words(track: Track, direct: Arm, stepwise: Arm, oracle: Arm) -> Piece:
     """Where the bottleneck is, with the three skills."""
     found = bottleneck_of(track, direct, stepwise, oracle)
     if found is None:
         text = "Which skill is the bottleneck is not decided: no item has a checked stage one and all three runs."
-        return Paragraph(f"{name}{track}. {text}", tone="note")
+        return Paragraph(f"{track}. {text}", tone="note")
     skills = listed([f"{skill} {100 * skill_.value:.0f} %" for skill, skill_ in found.skills.items()])
     if found.named is None:
         text = f"Which skill is the bottleneck is not decided: {skills}, too close for so many items."
-        return Paragraph(f"{name}{track}. {text}")
-    return Paragraph(f"{name}{track}. The bottleneck is ", Strong(found.named.value), f": {skills}.", tone="lead")
+        return Paragraph(f"{track}. {text}")
+    return Paragraph(f"{track}. The bottleneck is ", Strong(found.named.value), f": {skills}.", tone="lead")
 
 
 def at_chance(arm: Arm, track: Track) -> list[str]:
@@ -171,12 +165,12 @@ def between(one: EvaluatedRun, other: EvaluatedRun) -> list[Piece]:
             if found is None or average(first, track) is None or average(second, track) is None:
                 continue
             tie = "{other} and {one} are not told apart on {track}, {protocol}: {change} points ({n})."
-            gap = "{other} is {word} than {one} on {track}, {protocol}, by {change} points ({n})."
+            gap = "{other} is {word} than {one} on {track}, {protocol}: {change} points ({n})."
             values = {
                 "one": one.name,
                 "other": other.name,
                 "track": track.value,
-                "protocol": protocol.value,
+                "protocol": protocol.value.replace("_", " "),
                 "change": change(found),
                 "n": f"{found.pairs.asked} items, p {p_text(found.p)}",
             }
