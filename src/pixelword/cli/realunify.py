@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelword.cli.extras import needs
+from pixelword.cli.realunify_report import calibrate, report
 
 if TYPE_CHECKING:
     from pixelword.realunify.run_settings import RunPlan
 
 realunify = typer.Typer(help="RealUnify: does drawing help seeing, and does knowing help drawing?")
+realunify.command()(report)
+realunify.command()(calibrate)
 
 Out = Annotated[Path, typer.Argument(help="Folder of the run.")]
 Data = Annotated[str, typer.Option(help="`mini`, `hub`, or a folder with the benchmark's files.")]
