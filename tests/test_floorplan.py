@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "jigsaw",
         "answering",
         "posttrain",
+        "realunify",
     },
 }
 # What the front door may import at import time, so that --help answers at once.
