@@ -177,6 +177,8 @@ def flex_attention_with_fallback(
     if not isinstance(attention_mask, BlockMask):
         return sdpa_attention(module, query, key, value, attention_mask, scaling, dropout)
     if not flex_kernel.refusal:
+        # Under autocast norms kept in float32 make float32 queries and keys beside bfloat16 values.
+        query, key = query.to(value.dtype), key.to(value.dtype)
         try:
             out = flex_kernel(
                 query, key, value, block_mask=attention_mask, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
