@@ -31,7 +31,9 @@ def plan_for(server: Loopback | str, out: Path, number: int, **more: Any) -> Run
         "timeout": 10,
         **more.pop("run", {}),
     }
-    return RunPlan.model_validate({"models": {"model": choice, **more.pop("models", {})}, "run": run, **more})
+    return RunPlan.model_validate(
+        {"models": {"model": choice, "judge": choice, **more.pop("models", {})}, "run": run, **more}
+    )
 
 
 def known(number: int) -> Knowledge:
@@ -48,11 +50,23 @@ def command(out: Path, url: str, number: int, *words: str) -> list[str]:
     settings = [
         f"models.model.args.base_url={url}",
         "models.model.args.backoff=0.02",
+        f"models.judge.args.base_url={url}",
+        "models.judge.args.backoff=0.02",
         f"run.mini_side={SIDE}",
         "run.retries=2",
     ]
     line = [sys.executable, "-m", "pixelword.cli.main", "realunify", "run", str(out), "--display", "none"]
-    line += ["--model", "pixelword-openai/tiny", "--mini-number", str(number), "--at-once", "8", *words]
+    line += [
+        "--model",
+        "pixelword-openai/tiny",
+        "--judge",
+        "pixelword-openai/tiny",
+        "--mini-number",
+        str(number),
+        "--at-once",
+        "8",
+        *words,
+    ]
     return [*line, *(word for setting in settings for word in ("--set", setting))]
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import gc
 import json
 import subprocess
+from fractions import Fraction
 
 import pytest
+from inspect_ai.log import read_eval_log
 
 from pixelword.errors import BackendError, ConfigError
 from pixelword.realunify import Protocol, Status, score_table
@@ -52,7 +54,7 @@ def test_a_run_without_faults_scores_what_the_server_drew(tmp_path):
             assert record.right == (record.track == "GEU" or record.id.index % 3 != 0), record.item
         table = score_table(results_of(records, protocol), store.expected(protocol), protocol)
         right = sum(record.track == "UEG" and record.id.index % 3 != 0 for record in records)
-        assert table.average("UEG") == 100 * right / (6 * NUMBER)
+        assert table.average("UEG") == Fraction(100 * right, 6 * NUMBER)
 
 
 def test_every_item_has_a_status_whatever_the_server_does(tmp_path):
@@ -73,9 +75,9 @@ def test_every_item_has_a_status_whatever_the_server_does(tmp_path):
 
 def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path):
     out = tmp_path / "run"
-    with Loopback(Plan(side=64, delay=0.02), known(NUMBER)) as server:
-        line = command(out, server.url, NUMBER)
-        kills = sum(killed_after(line, out, replies) for replies in (5, 23, 47))
+    with Loopback(Plan(side=64, delay=0.05), known(1)) as server:
+        line = command(out, server.url, 1)
+        kills = sum(killed_after(line, out, replies) for replies in (3, 11, 17))
         assert kills == 3
         # What was stored when the process died is known to the store; what was on its way may be asked again.
         cut_half_a_line(out)
@@ -89,7 +91,7 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path):
     calls = list(store.calls())
     assert len(calls) == len({call.key for call in calls}), "no reply is stored twice"
     assert asked_anew == len(calls) - len(stored), "only what was not stored was asked"
-    assert statuses(out) == {"ok": 2 * ITEMS}, "no item is lost or counted twice"
+    assert statuses(out) == {"ok": 20}, "no item is lost or counted twice"
 
 
 def cut_half_a_line(out):
@@ -100,9 +102,9 @@ def cut_half_a_line(out):
 
 @pytest.mark.parametrize("status", [401, 403, 404, 402])
 def test_what_cannot_get_better_stops_the_run_with_one_sentence(tmp_path, status):
-    with Loopback(Plan(always=(status, f"no: {KEY}"), side=64), known(20)) as server:
+    with Loopback(Plan(always=(status, f"no: {KEY}"), side=64), known(3)) as server:
         with pytest.raises(RunStopped) as caught:
-            run_plan(plan_for(server, tmp_path / "run", 20, run={"at_once": 4}))
+            run_plan(plan_for(server, tmp_path / "run", 3, run={"at_once": 4}))
         assert sum(server.asked.values()) <= 4, "what was on its way, and no more"
     assert KEY not in str(caught.value)
     assert str(status) in str(caught.value)
@@ -127,7 +129,7 @@ def test_a_cap_stops_and_a_higher_one_goes_on(tmp_path):
         run = {"prices": str(prices), "max_cost": 10, "at_once": 2}
         with pytest.raises(RunStopped, match="cap"):
             run_plan(plan_for(server, out, NUMBER, run=run))
-        assert 10 <= sum(server.asked.values()) <= 11
+        assert sum(server.asked.values()) == 10, "what is on its way is counted beforehand"
         run_plan(plan_for(server, out, NUMBER, run={**run, "max_cost": 1000}))
         assert set(server.asked.values()) == {1}
     assert statuses(out) == {"ok": 2 * ITEMS}
@@ -153,14 +155,8 @@ def test_no_key_reaches_any_file(tmp_path):
 
 
 def unpacked(file):
-    """A file's bytes; of Inspect's log, which is a zip, the bytes of all that is in it."""
-    import zipfile
-
-    if file.suffix != ".eval":
-        return file.read_bytes()
-    listed = subprocess.run(["inspect", "log", "dump", str(file)], capture_output=True, check=False).stdout
-    with zipfile.ZipFile(file) as log:
-        return listed + b"".join(name.encode() for name in log.namelist())
+    """A file's bytes; of Inspect's log, which is packed, all that is in it."""
+    return read_eval_log(str(file)).model_dump_json().encode() if file.suffix == ".eval" else file.read_bytes()
 
 
 def test_a_key_as_an_argument_is_refused(tmp_path):
@@ -185,7 +181,7 @@ def test_all_protocols_end_and_keep_their_names(tmp_path):
     protocols = ["stepwise-both-images", "interleaved", "oracle-intermediate", "oracle-pair"]
     with Loopback(Plan(side=64), known(1)) as server:
         args = {"can": "understand,generate,edit,interleave"}
-        painter = {"name": "pixelword-openai/painter", "args": {"base_url": server.url}}
+        painter = {"name": "pixelword-openai/painter", "args": {"base_url": server.url, **args}}
         plan = plan_for(server, tmp_path / "run", 1, args=args, protocols=protocols, models={"generator": painter})
         run_plan(plan)
     records = list(Store(tmp_path / "run").items().values())
@@ -222,8 +218,9 @@ def test_scoring_again_asks_only_the_judge(tmp_path):
             }
         )
     assert polled and store.scorings() == ["default", "second"]
-    same = [(key, record.right) for key, record in store.items().items()]
-    assert same == [(key, record.right) for key, record in store.items("second").items()]
+    assert {key: record.right for key, record in store.items().items()} == {
+        key: record.right for key, record in store.items("second").items()
+    }
 
 
 def test_inspect_finds_the_tasks_by_name():

@@ -28,25 +28,45 @@ def read_prices(path: Path | None) -> dict[str, Prices]:
 class Purse:
     """What a run has spent, over all its starts, and may spend.
 
-    The cap is looked at before each call; calls that are on their way at that moment still cost.
+    Before a call its price is set aside: the highest that a call of this model had so far, or its price per request
+    for the first. So the cap holds also with many calls on their way, as far as the next costs no more than the last.
     """
 
     prices: dict[str, Prices]
     cap: float | None = None
-    spent: float = field(default=0.0)
+    spent: float = 0.0
+    set_aside: float = 0.0
+    highest: dict[str, float] = field(default_factory=dict)
 
     def count(self, calls: Iterable[Call]) -> None:
         """Add calls that an earlier start stored."""
-        self.spent += sum(call.usage.cost for call in calls)
+        for call in calls:
+            self.add(call.model, call.usage.cost)
 
-    def check(self) -> None:
-        """Raises RunStopped when nothing more may be spent."""
-        if self.cap is not None and self.spent >= self.cap:
+    def add(self, model: str, cost: float) -> None:
+        """Add the cost of a finished call."""
+        self.spent += cost
+        self.highest[model] = max(cost, self.highest.get(model, 0.0))
+
+    def reserve(self, model: str) -> float:
+        """Set the price of a call aside; give it to `release` when the call is done.
+
+        Raises:
+            RunStopped: the cap does not allow for it.
+        """
+        price = self.highest.get(model) or self.price(model, 0, 0)
+        if self.cap is not None and self.spent + self.set_aside + price > self.cap:
             raise RunStopped(
                 "the cost cap is reached; what was answered is stored",
                 got=f"{self.spent:.2f} of {self.cap:.2f}",
                 fix="give the same command with a higher --max-cost, and it goes on",
             )
+        self.set_aside += price
+        return price
+
+    def release(self, price: float) -> None:
+        """The call is done, whatever became of it."""
+        self.set_aside -= price
 
     def price(self, model: str, input_tokens: int, output_tokens: int) -> float:
         """Of one call, by the model's whole name or by what follows its provider; 0 without a price."""

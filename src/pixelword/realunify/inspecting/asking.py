@@ -90,6 +90,7 @@ class InspectAsker:
     seed: int | None = None
     rerouted: set[tuple[str, str]] = field(default_factory=set)
     known: dict[Path, Shown] = field(default_factory=dict)
+    on_the_way: dict[str, anyio.Event] = field(default_factory=dict)
 
     async def ask(
         self,
@@ -121,16 +122,41 @@ class InspectAsker:
             "attempt": attempt,
         }
         key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        # Two items may ask the same at once, as when two protocols drew the same picture.
+        while key in self.on_the_way:
+            await self.on_the_way[key].wait()
         if key in self.store.replies:
             return self.store.replies[key]
-        self.halt.check()
+        self.on_the_way[key] = anyio.Event()
         try:
-            self.purse.check()
+            call = await self.ask_anew(key, role, model, operation, prompt, pictures, seed, settings)
+        finally:
+            self.on_the_way.pop(key).set()
+        return call
+
+    async def ask_anew(
+        self,
+        key: str,
+        role: Role,
+        model: Model,
+        operation: Operation,
+        prompt: str,
+        pictures: tuple[Shown, ...],
+        seed: int | None,
+        settings: dict[str, Any],
+    ) -> Call:
+        """Ask what is not stored, and store the answer."""
+        self.halt.check()
+        aside = 0.0
+        try:
+            aside = self.purse.reserve(str(model))
             start = time.monotonic()
             ended = await self.send(model, operation, prompt, pictures, seed, settings)
         except RunStopped as stopped:
             self.halt.reason = self.halt.reason or stopped
             raise
+        finally:
+            self.purse.release(aside)
         call = Call(
             key=key,
             role=role,
@@ -144,7 +170,7 @@ class InspectAsker:
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             **ended,
         )
-        self.purse.spent += call.usage.cost
+        self.purse.add(call.model, call.usage.cost)
         self.store.keep_call(call)
         self.warn_of_route(call)
         return call

@@ -12,7 +12,7 @@ from pixelword.errors import ConfigError, DataError
 from pixelword.realunify.dataset import Question
 from pixelword.realunify.inspecting.asking import InspectAsker, Limits
 from pixelword.realunify.inspecting.scoring import RECORD, realunify_scorer
-from pixelword.realunify.inspecting.tasks import OpenRun
+from pixelword.realunify.inspecting.tasks import OpenRun, Steward
 from pixelword.realunify.judge import JudgeSettings, decide
 from pixelword.realunify.protocols import rescored
 from pixelword.realunify.records import ItemRecord
@@ -38,6 +38,7 @@ def rescoring_task(run: OpenRun, settings: RunSettings, scoring: str) -> Task:
         metrics=[],
         name=f"realunify_score_{scoring}",
         fail_on_error=False,
+        early_stopping=Steward(run),
     )
 
 

@@ -99,7 +99,16 @@ def make_task(track: Track, settings: RunSettings) -> Task:
         source.benchmark, track, settings.protocol, limit=settings.limit, categories=settings.categories
     )
     named = [str(item) for item in expected]
-    steward = Steward(track, settings, opened, source, named)
+    record = RunRecord(
+        started="",
+        track=str(track),
+        protocol=settings.protocol,
+        models={},
+        data=source.record,
+        expected=tuple(named),
+        settings=settings.model_dump(mode="json", exclude={"out"}),
+        versions={"pixelword": __version__, "inspect-ai": version("inspect-ai")},
+    )
     return Task(
         dataset=MemoryDataset([sample(item) for item in items], name=f"realunify-{track.lower()}"),
         solver=realunify_solver(
@@ -109,7 +118,7 @@ def make_task(track: Track, settings: RunSettings) -> Task:
         metrics=[realunify_scores(named, str(track), str(settings.protocol))],
         epochs=settings.samples,
         fail_on_error=False,
-        early_stopping=steward,
+        early_stopping=Steward(opened, record),
         metadata={"protocol": str(settings.protocol), "store": str(store.folder)},
     )
 
@@ -185,36 +194,30 @@ def make_asker(track: Track, settings: RunSettings, store: Store, purse: Purse, 
 
 
 class Steward:
-    """Writes down what a task is to ask, and keeps samples from starting once the run is stopped.
+    """Keeps samples from starting once the run is stopped, and gives back what the models hold.
 
     Inspect asks it before each sample under the name of early stopping.
+
+    Args:
+        record: what is written down when the task starts; `models` are filled in then.
     """
 
-    def __init__(self, track: Track, settings: RunSettings, run: OpenRun, source: Source, expected: list[str]) -> None:
-        self.track, self.settings, self.run = track, settings, run
-        self.source, self.expected, self.halt = source, expected, run.halt
+    def __init__(self, run: OpenRun, record: RunRecord | None = None) -> None:
+        self.run, self.record = run, record
 
     async def start_task(self, task: Any, samples: list[Sample], epochs: int) -> str:
-        roles = task.model_roles or {}
-        models = {role: given.model if hasattr(given, "model") else str(given) for role, given in roles.items()}
-        self.run.store.keep_run(
-            RunRecord(
-                started=datetime.now(UTC).isoformat(timespec="seconds"),
-                track=str(self.track),
-                protocol=self.settings.protocol,
-                models={"model": task.model, **models},
-                data=self.source.record,
-                expected=tuple(self.expected),
-                settings=self.settings.model_dump(mode="json", exclude={"out"}),
-                versions={"pixelword": __version__, "inspect-ai": version("inspect-ai")},
+        if self.record is not None:
+            roles = task.model_roles or {}
+            models = {role: getattr(given, "model", str(given)) for role, given in roles.items()}
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            self.run.store.keep_run(
+                self.record.model_copy(update={"started": now, "models": {"model": task.model, **models}})
             )
-        )
         return "pixelword"
 
     async def schedule_sample(self, id: str | int, epoch: int) -> EarlyStop | None:
-        if self.halt.reason is None:
-            return None
-        return EarlyStop(id=id, epoch=epoch, reason=self.halt.reason.what)
+        reason = self.run.halt.reason
+        return None if reason is None else EarlyStop(id=id, epoch=epoch, reason=reason.what)
 
     async def complete_sample(self, id: str | int, epoch: int, scores: dict[str, SampleScore]) -> None:
         """Nothing: what was finished is in the store already."""
@@ -223,5 +226,5 @@ class Steward:
         """Raises what stopped the run, so that Inspect calls it failed and not finished."""
         while self.run.models:
             await self.run.models.pop().api.aclose()
-        self.halt.check()
+        self.run.halt.check()
         return {}
