@@ -172,6 +172,12 @@ def load_answerer(
             got=f"{name}: {' '.join(str(error).split())}",
             fix="give a folder or hub name of an image-text-to-text model of transformers, or of ours",
         ) from error
+    if not (getattr(processor, "chat_template", None) or getattr(processor.tokenizer, "chat_template", None)):
+        raise CheckpointError(
+            "this model has no chat template, so nobody knows how to ask it",
+            got=f"{name}, a {family}",
+            fix="save a processor with a chat_template into the folder, or hand in its replies as a file",
+        )
     return Answerer(str(name), model.to(device).eval(), processor, max_new_tokens)
 
 
