@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from pixelword import __version__
+from pixelword.cli.ablate import ablate
 from pixelword.cli.chat import chat
 from pixelword.cli.convert import convert
 from pixelword.cli.demo import demo
@@ -33,6 +34,7 @@ INTERRUPTED = 130
 
 # A new command is one line here: its name, and a function, or a `typer.Typer` for a group of commands.
 COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
+    "ablate": ablate,
     "chat": chat,
     "convert": convert,
     "demo": demo,

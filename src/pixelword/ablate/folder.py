@@ -1,0 +1,59 @@
+"""The folder of all runs of one budget: what it is of, and its log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import transformers
+
+import pixelword
+from pixelword.ablate.plan import Budget
+from pixelword.errors import ConfigError
+from pixelword.train import Machine, write_json
+
+
+def begin(out: Path, budget: Budget, minutes: float, machine: Machine) -> None:
+    """Write down what the folder is of, or make sure that it is of the same budget.
+
+    Raises:
+        ConfigError: it belongs to another budget.
+    """
+    file, now = out / "run.json", budget.model_dump(mode="json")
+    if file.exists():
+        before = json.loads(file.read_text(encoding="utf-8"))["budget"]
+        other = [key for key in now if before.get(key) != now[key]]
+        if other:
+            raise ConfigError(
+                f"{out} holds runs of another budget",
+                got=", ".join(f"{key} {before.get(key)} there, {now[key]} now" for key in other),
+                fix="choose another --out, or the same --minutes-per-run as before",
+            )
+        return
+    modules = {"pixelword": pixelword, "torch": torch, "transformers": transformers}
+    versions = {name: module.__version__ for name, module in modules.items()}
+    processor = platform.processor() or platform.machine()
+    content = {"minutes": minutes, "budget": now, "machine": machine.why, "processor": processor, "versions": versions}
+    write_json(file, content)
+
+
+@contextmanager
+def logged_to(path: Path) -> Iterator[None]:
+    """Append what pixelword logs to a file."""
+    root = logging.getLogger("pixelword")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    level = root.level
+    root.setLevel(logging.INFO)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
