@@ -247,7 +247,7 @@ def dies(step_of_death: int) -> str:
     owner = spread_out(model())
     optimizer = optimizer_of("sgd", owner)
     try:
-        with lost_worker_explained("checkpoint-3"):
+        with lost_worker_explained(lambda: "checkpoint-3"):
             for number in range(10):
                 if number == step_of_death and dist.get_rank() == 1:
                     os._exit(1)

@@ -26,6 +26,7 @@ from tests.train.rank_runs import run_on
 from tests.train.small_run import small_recipe, write_data
 
 STEPS = 6
+WEIGHTS = "weights/shard-00001-model-00001-of-00001.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ from pixelword.train.run import run_recipe
 whole = Placement.save
 def cut_off(self, folder, model, optimizer):
     if folder.name == "checkpoint-4":
-        (folder / "weights.safetensors").write_bytes(b"half")
+        (folder / "half.safetensors").write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
     whole(self, folder, model, optimizer)
 Placement.save = cut_off
@@ -153,7 +154,7 @@ def test_kill_9_in_the_middle_of_a_save_loses_nothing_that_was_whole(straight, d
 
 def test_a_truncated_file_of_a_marked_checkpoint_is_seen(straight, data, tmp_path):
     run_recipe(recipe(data), tmp_path, callbacks=[At(3, lambda: os.kill(os.getpid(), signal.SIGTERM))])
-    weights = tmp_path / "checkpoint-3" / "weights.safetensors"
+    weights = tmp_path / "checkpoint-3" / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-1])
     assert checkpoints.newest(tmp_path).step == 2
 
@@ -163,7 +164,7 @@ def test_a_full_disk_in_the_middle_of_a_save_leaves_the_last_good_checkpoint(str
 
     def full(self, folder, model, optimizer):
         if folder.name == "checkpoint-4":
-            (folder / "weights.safetensors").write_bytes(b"half")
+            (folder / "half.safetensors").write_bytes(b"half")
             raise OSError(28, "No space left on device")
         whole(self, folder, model, optimizer)
 
@@ -187,7 +188,7 @@ def test_a_loss_that_is_no_number_stops_keeps_the_last_state_and_names_the_sampl
     assert checkpoints.newest(tmp_path / "run").step == 1
     with pytest.raises(CheckpointError, match="another recipe"):
         run_recipe(recipe(data), tmp_path / "run")
-    saved = load_file(tmp_path / "run" / "checkpoint-1" / "weights.safetensors")
+    saved = load_file(tmp_path / "run" / "checkpoint-1" / WEIGHTS)
     assert all(tensor.isfinite().all() for tensor in saved.values())
 
 
@@ -235,11 +236,11 @@ def test_other_data_is_refused(tmp_path):
 
 def test_a_checkpoint_of_another_architecture_is_refused(data, tmp_path):
     stopped(recipe(data), tmp_path / "run")
-    file = tmp_path / "run" / "checkpoint-1" / "weights.safetensors"
+    file = tmp_path / "run" / "checkpoint-1" / WEIGHTS
     tensors = load_file(file)
     tensors["model.language_model.layers.9.mlp.up_proj.weight"] = tensors.pop("lm_head.weight")
     save_file(tensors, file)
-    checkpoints.finish(file.parent, 1, 1)
+    checkpoints.finish(file.parents[1], 1, 1)
     with pytest.raises(CheckpointError, match="another architecture") as caught:
         run_recipe(recipe(data), tmp_path / "run")
     assert "no lm_head.weight" in caught.value.got and "layers.9" in caught.value.got
@@ -251,13 +252,19 @@ def test_a_language_model_of_another_size_and_a_missing_tokenizer_are_refused(da
     assert not (tmp_path / "log.jsonl").exists()
 
 
+FROM_THE_FIRST = {"warmup_steps": 0}
+
+
 @pytest.fixture(scope="module")
 def by_ranks(data, tmp_path_factory) -> Path:
-    """Four rows per step as ranks x accumulation, in all three weightings; then a stop on two and an end on one."""
+    """Four rows per step as ranks x accumulation, in all three weightings."""
     folder = tmp_path_factory.mktemp("ranks")
     for ranks in (1, 2, 4):
         runs = [
-            (recipe(data, steps=3, packing={"weighting": weighting}), folder / f"{weighting}-{ranks}")
+            (
+                recipe(data, steps=2, packing={"weighting": weighting}, optimizer=FROM_THE_FIRST),
+                folder / f"{weighting}-{ranks}",
+            )
             for weighting in ("token", "sample", "square")
         ]
         run_on(ranks, runs)
@@ -267,7 +274,7 @@ def by_ranks(data, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("weighting", ["token", "sample", "square"])
 def test_ranks_and_accumulation_change_no_loss(by_ranks, weighting):
     told = {ranks: losses(by_ranks / f"{weighting}-{ranks}") for ranks in (1, 2, 4)}
-    assert len(told[1]) == 3
+    assert len(told[1]) == 2
     for ranks in (2, 4):
         for one, other in zip(told[1], told[ranks], strict=True):
             assert one.keys() == other.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -201,18 +202,22 @@ def rewrite(file, change):
     save_file(tensors, file, header)
 
 
-def twice(folder):
-    """The second part is said to begin one row earlier, over the first, and the first one later."""
+def one_part_less(folder):
+    def change(tensors, header):
+        tensors.pop("lm_head.weight")
 
-    def moved(by):
-        def change(tensors, header):
-            places = json.loads(header["DCP_SHARDING_INFO"])
-            places["lm_head.weight"]["saved_offsets"][0] += by
-            return header | {"DCP_SHARDING_INFO": json.dumps(places)}
+    rewrite(shards(folder)[0], change)
 
-        return change
 
-    rewrite(shards(folder)[0], moved(1))
+def moved(folder):
+    """A part is said to begin one row later, over the next one."""
+
+    def change(tensors, header):
+        places = json.loads(header["DCP_SHARDING_INFO"])
+        places["lm_head.weight"]["saved_offsets"][0] += 1
+        return header | {"DCP_SHARDING_INFO": json.dumps(places)}
+
+    rewrite(shards(folder)[0], change)
 
 
 def no_groups(folder):
@@ -234,17 +239,14 @@ def strange_state(folder):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda folder: shards(folder)[0].unlink(), "missing"),
-        (lambda folder: shards(folder)[1].unlink(), "another shape"),
+        (lambda folder: shards(folder)[0].unlink(), "parts of .* missing"),
+        (lambda folder: shards(folder)[1].unlink(), "another architecture"),
         (lambda folder: shutil.rmtree(folder / "weights"), "weights"),
         (lambda folder: shards(folder)[0].write_bytes(b"half"), "holds no parts"),
-        (
-            lambda folder: rewrite(shards(folder)[0], lambda t, h: h if t.pop("lm_head.weight").any() else h),
-            "parts of lm_head.weight are missing",
-        ),
+        (one_part_less, "parts of 1 tensors are missing"),
         (lambda folder: rewrite(shards(folder)[0], lambda t, h: {"DCP_SHARDING_INFO": "["}), "holds no parts"),
-        (lambda folder: rewrite(shards(folder)[1], lambda t, h: {"format": "pt"}), "another shape"),
-        (twice, "parts of lm_head.weight are missing"),
+        (lambda folder: rewrite(shards(folder)[1], lambda t, h: {"format": "pt"}), "another architecture"),
+        (moved, "parts of 1 tensors are missing"),
         (lambda folder: (folder / "optimizer.json").unlink(), "cannot be read"),
         (lambda folder: (folder / "optimizer.json").write_text("{"), "cannot be read"),
         (no_groups, "holds no table"),
@@ -254,8 +256,6 @@ def strange_state(folder):
     ],
 )
 def test_a_damaged_checkpoint_is_refused_with_a_reason(saved, tmp_path, change, said):
-    import re
-
     text = broken(change)(saved, tmp_path)
     assert re.search(said, text), text
     assert "fix:" in text
@@ -263,7 +263,7 @@ def test_a_damaged_checkpoint_is_refused_with_a_reason(saved, tmp_path, change, 
 
 def test_a_checkpoint_of_another_model_is_refused_on_every_process(saved):
     for said in in_processes(2, jobs.other_model, saved["adamw 2"][0]):
-        assert "another shape" in said and "lm_head" not in said.splitlines()[-1]
+        assert "another architecture" in said and "18), here" in said
 
 
 def test_a_full_disk_on_one_process_is_told_to_all(tmp_path):

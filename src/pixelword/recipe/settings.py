@@ -173,6 +173,9 @@ class Recipe(Settings):
     steps: int = Field(gt=0, description="optimiser steps")
     rows_per_step: int = Field(gt=0, description="packed rows of a step, over all ranks and micro-batches")
     rows_per_batch: int = Field(default=1, gt=0, description="packed rows of a micro-batch on one rank")
+    spread: Literal["all", "node"] = Field(
+        default="all", description="processes that share one copy of the model: all of them, or those of a node"
+    )
     checkpointing: bool = Field(default=True, description="recompute activations instead of keeping them")
     compile: bool = Field(default=False, description="compile every block of the decoder")
     attention: Literal["auto", "sdpa", "flex_attention", "eager"] = Field(

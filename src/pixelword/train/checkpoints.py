@@ -1,7 +1,7 @@
 """Checkpoints of a run: written beside, marked last, removed only when a newer one is whole.
 
 checkpoint-N/
-    weights, optimizer     see `placement`; another placement may write other files
+    weights/, optimizer/   tensors, by `parallel_checkpoint`; optimizer.json: the rest of the optimiser
     rng-R.json             random generators of rank R
     data.json              where the data goes on, merged over all ranks
     trainer_state.json     the Trainer's own

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
 from pixelword.data import PackedBatch, PackedLoader, Prefetched, merged, step_share
-from pixelword.errors import TrainingError
+from pixelword.errors import CheckpointError, TrainingError
 from pixelword.recipe import resolved
 from pixelword.train import checkpoints
 from pixelword.train.attention_choice import choose_attention, without_idle_samples
@@ -196,7 +195,7 @@ class PackedTrainer(Trainer):
             self._resume(Path(resume_from_checkpoint), optimizer)
         handler = self.callback_handler
         if resume_from_checkpoint is None and self.retention is not None:
-            self.log(self.retention.measure(self.model_wrapped))
+            self.log(self.retention.measure(self.model_wrapped, 0))
         handler.model, handler.optimizer, handler.lr_scheduler = self.prepared.model, optimizer, self.lr_scheduler
         return self.model_wrapped, train_dataloader
 
@@ -236,7 +235,7 @@ class PackedTrainer(Trainer):
             self._globalstep_last_logged = self.state.global_step
             self.log({**self.measures.report(), "learning_rate": float(more["learning_rate"])})
         if self.retention is not None and self.retention.due(self.state.global_step):
-            self.log(self.retention.measure(model))
+            self.log(self.retention.measure(model, self.state.global_step))
         if self.measures.stop_agreed and not self.stopped:
             self.stopped = self.stop.name or "a signal on another rank"
             self.control.should_save = self.control.should_training_stop = True
@@ -268,9 +267,9 @@ class PackedTrainer(Trainer):
                 write(folder / "schedule.json", without_functions(self.lr_scheduler.state_dict()))
                 (folder / "recipe.yaml").write_text(resolved(self.recipe), encoding="utf-8")
                 self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
-        except (OSError, SafetensorError) as caught:
+        except (OSError, CheckpointError) as caught:
             error = caught
-        failed = [text for text in everyone(str(error) if error else "", placement) if text]
+        failed = [text for text in everyone(reason(error), placement) if text]
         if not failed and placement.rank == 0:
             try:
                 checkpoints.finish(folder, step, placement.ranks)
@@ -291,6 +290,11 @@ class PackedTrainer(Trainer):
     def floating_point_ops(self, inputs: Any) -> int:
         """Counted by `measures`."""
         return 0
+
+
+def reason(error: Exception | None) -> str:
+    """What went wrong, in few words; empty when nothing did."""
+    return "" if error is None else str(getattr(error, "got", None) or error)
 
 
 def write(path: Path, content: Any) -> None:

@@ -6,7 +6,7 @@ Values travel as JSON, so that nothing is unpickled.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,11 +88,11 @@ def all_or_none(what: str, fix: str) -> Iterator[None]:
 
 
 @contextmanager
-def lost_worker_explained(last_good: str) -> Iterator[None]:
+def lost_worker_explained(last_good: Callable[[], str]) -> Iterator[None]:
     """Turn what gloo or NCCL says about a process that is gone into one sentence.
 
     Args:
-        last_good: what the run goes on from, such as `checkpoint-400`.
+        last_good: names what the run goes on from, such as `checkpoint-400`.
 
     Raises:
         BackendError: another process died, or did not answer for too long.
@@ -106,7 +106,7 @@ def lost_worker_explained(last_good: str) -> Iterator[None]:
             f"another process of this run is gone; process {dist.get_rank()} of {dist.get_world_size()} stops too",
             got=str(error).splitlines()[0],
             fix="look for the first error of the other processes (the system ends one that needs too much memory), "
-            f"then start the same command again: it goes on from {last_good}",
+            f"then start the same command again: it goes on from {last_good()}",
         ) from error
 
 

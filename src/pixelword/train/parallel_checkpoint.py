@@ -31,7 +31,7 @@ from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, Metadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from pixelword.errors import CheckpointError, nearest
+from pixelword.errors import CheckpointError
 from pixelword.train.parallel import all_or_none, is_first, number_of_processes
 from pixelword.train.parallel_optimizer import optimizer_plain, optimizer_tensors, prepare_optimizer
 
@@ -108,7 +108,7 @@ def _read(tensors: dict[str, Tensor], folder: Path) -> None:
     """Into the given tensors; each process reads what it holds."""
     reader = HuggingFaceStorageReader(str(folder))
     with all_or_none(f"{folder.parent.name}/{folder.name} does not fit", "go on with the model that wrote it"):
-        _compare(tensors, _index(reader, folder))
+        _compare(tensors, _index(reader, folder), folder)
     with _explained(folder, "cannot be read", "go on from an older checkpoint"):
         load(dict(tensors), storage_reader=reader, no_dist=not dist.is_initialized())
 
@@ -137,28 +137,30 @@ def _index(reader: HuggingFaceStorageReader, folder: Path) -> Metadata:
         ) from error
 
 
-def _compare(tensors: Mapping[str, Tensor], index: Metadata) -> None:
+def _compare(tensors: Mapping[str, Tensor], index: Metadata, folder: Path) -> None:
     """Every tensor is there with its shape, whole, and no other is."""
     stored = {name: data for name, data in index.state_dict_metadata.items() if isinstance(data, TensorStorageMetadata)}
-    different = sorted(tensors.keys() ^ stored.keys())
+    shapes = {name: tuple(data.size) for name, data in stored.items()}
+    different = [f"no {name}" for name in tensors if name not in stored]
+    different += [f"{name} is not in this model" for name in stored if name not in tensors]
+    different += [
+        f"{name} {shapes[name]}, here {tuple(tensor.shape)}"
+        for name, tensor in tensors.items()
+        if name in shapes and shapes[name] != tuple(tensor.shape)
+    ]
     if different:
         raise CheckpointError(
-            f"{len(different)} tensors are only in the checkpoint or only in the model",
-            got=f"{different[0]} is only in the {'model' if different[0] in tensors else 'checkpoint'}",
-            fix=nearest(different[0], (stored if different[0] in tensors else tensors).keys() or {"nothing"}),
+            f"{folder.parent} is a checkpoint of another architecture, or parts of it are missing",
+            got="; ".join(different[:3]) + (f" (and {len(different) - 3} more)" if len(different) > 3 else ""),
+            fix="go on with the model that it was made from, or start in another --out",
         )
-    for name, tensor in tensors.items():
-        chunks = stored[name].chunks
-        if tuple(stored[name].size) != tuple(tensor.shape):
-            raise CheckpointError(
-                f"{name} has another shape",
-                got=f"{tuple(stored[name].size)} in the checkpoint, {tuple(tensor.shape)} in the model",
-                fix="go on with the model that wrote it",
-            )
-        if not _cover(chunks, tensor.shape):
-            raise CheckpointError(
-                f"parts of {name} are missing", got=f"{len(chunks)} parts", fix="go on from an older checkpoint"
-            )
+    holes = [name for name, tensor in tensors.items() if not _cover(stored[name].chunks, tensor.shape)]
+    if holes:
+        raise CheckpointError(
+            f"parts of {len(holes)} tensors are missing",
+            got=f"{holes[0]} in {folder}",
+            fix="go on from an older checkpoint",
+        )
 
 
 def _cover(chunks: Sequence[ChunkStorageMetadata], shape: torch.Size) -> bool:

@@ -90,8 +90,6 @@ def shard(model: Model, mesh: DeviceMesh, *, products: torch.dtype | None = None
         fully_shard(words, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
     check_sharded(model)
-    # transformers' Trainer then neither wraps the model in DDP nor moves it.
-    model._is_distributed_loading_by_transformers = True  # type: ignore[assignment]
     return model
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from pixelword.train.muon import own_part
-from pixelword.train.parallel_checkpoint import load_tensors, save_tensors
 from pixelword.train.parallel_model import Over, gather_model, mesh_of, shard
 from pixelword.train.placement import Placement
 
@@ -45,12 +43,6 @@ class Spread(Placement):
         squares = torch.stack([norm.double().square() for norm in own])
         dist.all_reduce(squares, group=self._mesh["shard"].get_group())
         return squares.sqrt().float()
-
-    def save(self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        save_tensors(folder, model, optimizer)
-
-    def load(self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        load_tensors(folder, model, optimizer)
 
     def gather(self, model: nn.Module) -> bool:
         return gather_model(model)

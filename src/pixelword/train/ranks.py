@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from pixelword.train.parallel import gathered
 from pixelword.train.placement import Placement
 
 
@@ -21,9 +22,5 @@ def summed(values: Sequence[float], placement: Placement) -> list[float]:
 
 
 def everyone(thing: Any, placement: Placement) -> list[Any]:
-    """What every rank says, in order of ranks; also a point that all must reach."""
-    if placement.ranks == 1:
-        return [thing]
-    said: list[Any] = [None] * placement.ranks
-    dist.all_gather_object(said, thing)
-    return said
+    """What every rank says, in order of ranks, as plain data; also a point that all must reach."""
+    return gathered(thing) if placement.ranks > 1 else [thing]

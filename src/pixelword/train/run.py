@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import platform
 import shutil
 from dataclasses import asdict, dataclass
@@ -33,6 +34,8 @@ from pixelword.errors import CheckpointError
 from pixelword.recipe import Recipe, differences, fingerprint, resolved
 from pixelword.train import checkpoints, learns
 from pixelword.train.packed import PackedTrainer
+from pixelword.train.parallel import lost_worker_explained
+from pixelword.train.parallel_placement import Spread
 from pixelword.train.placement import Placement
 from pixelword.train.ranks import everyone
 from pixelword.train.setting_up import Prepared, prepare
@@ -42,7 +45,7 @@ from pixelword.train.stopping import StopSignal
 logger = logging.getLogger(__name__)
 
 FREE = ("rows_per_batch", "checkpointing", "compile", "attention", "retention", "log_every", "save_every", "keep")
-FREE_DATA = ("data.threads", "report_to")
+FREE_DATA = ("data.threads", "report_to", "spread")
 """Keys that change how a run is computed or told, not what it is."""
 
 
@@ -77,6 +80,7 @@ def run_recipe(
         callbacks: told about every step.
 
     Raises:
+        BackendError: another process of the run is gone.
         CheckpointError: the folder belongs to another recipe, or a checkpoint to another architecture.
         DataError: the data is not what it was.
         TrainingError: the loss is no number, or a checkpoint cannot be written.
@@ -93,13 +97,16 @@ def run_recipe(
     everyone(None, placement)
     if placement.rank == 0:
         begin(prepared, run, placement)
-    with StopSignal() as stop:
+    with StopSignal() as stop, lost_worker_explained(lambda: to_go_on_from(run)):
         trainer = PackedTrainer(prepared, placement, arguments, run, stop, callbacks)
         tell_start(trainer, marked, changes)
-        if marked is not None and marked.step >= recipe.steps:
-            trainer.only_load(marked.folder)
-        else:
-            trainer.train(resume_from_checkpoint=str(marked.folder) if marked else None)
+        try:
+            if marked is not None and marked.step >= recipe.steps:
+                trainer.only_load(marked.folder)
+            else:
+                trainer.train(resume_from_checkpoint=str(marked.folder) if marked else None)
+        finally:
+            trainer.batches.close()
     step = trainer.state.global_step
     if trainer.stopped:
         trainer.journal.event("stopped", step=step, by=trainer.stopped)
@@ -141,8 +148,19 @@ def installed_reports(recipe: Recipe) -> list[str]:
 
 
 def place(recipe: Recipe, arguments: TrainingArguments) -> Placement:
-    """Where the model lies; another placement is chosen here."""
-    return Placement(arguments.process_index, arguments.world_size, arguments.device)
+    """Where the model lies: whole in one process, or spread over several."""
+    rank, ranks, device = arguments.process_index, arguments.world_size, arguments.device
+    if ranks == 1:
+        return Placement(rank, ranks, device)
+    per_node = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
+    products = getattr(torch, recipe.model.dtype)
+    return Spread(rank, ranks, device, per_node=per_node, products=products, over=recipe.spread)
+
+
+def to_go_on_from(run: Path) -> str:
+    """Name of the newest whole checkpoint, for a message."""
+    marked = checkpoints.newest(run)
+    return marked.folder.name if marked else "the start, because no checkpoint was due yet"
 
 
 def compile_blocks(prepared: Prepared) -> None:
