@@ -23,6 +23,7 @@ from pixelword.cli.demo import demo
 from pixelword.cli.doctor import doctor
 from pixelword.cli.explain import explain
 from pixelword.cli.jigsaw import jigsaw
+from pixelword.cli.plan import plan
 from pixelword.cli.posttrain import posttrain
 from pixelword.cli.realunify import realunify
 from pixelword.cli.tiny import tiny
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "doctor": doctor,
     "explain": explain,
     "jigsaw": jigsaw,
+    "plan": plan,
     "posttrain": posttrain,
     "realunify": realunify,
     "tiny": tiny,
