@@ -175,7 +175,7 @@ def format_only(monitor: Monitor) -> str:
     if len(monitor.history) < monitor.grace or monitor.recent("form") < 0.8:
         return ""
     places, chance = monitor.recent("places"), monitor.recent("chance_places")
-    margin = 0.15 * (1 - chance)
+    margin = 0.04 * (1 - chance)  # of thousands of responses, far beyond their noise
     risen = places - monitor.early("places") > margin / 2
     if places > chance + margin or risen:
         return ""
@@ -216,9 +216,9 @@ def length_drift(monitor: Monitor) -> str:
 
 
 def flat_groups(monitor: Monitor) -> str:
-    """Four of five groups; after most puzzles are solved this is success, and not told."""
+    """Four of five groups; where most puzzles are solved, groups are flat because they are, and this is not told."""
     flat, exact = monitor.recent("flat"), monitor.recent("exact")
-    if len(monitor.history) < monitor.window or flat < 0.8 or exact > 0.9:
+    if len(monitor.history) < monitor.window or flat < 0.8 or exact > 0.7:
         return ""
     return f"{flat:.0%} of groups, exact {exact:.2f}"
 
