@@ -87,6 +87,10 @@ def test_a_file_of_replies_is_scored_and_shown_with_mistakes_first(held_out, tmp
     assert "2 puzzles have no answer" in page
     assert page.index("I like it") < page.index(there[0].answer.strip())
     assert "the server is gone" in page
+    # Another file of the same name is another set of replies.
+    write_replies(file, [{"id": puzzle.key.name, "reply": puzzle.answer} for puzzle in there])
+    told(capsys, "eval", held_out, "--replies", file, "--out", out)
+    assert result(out)["groups"][0]["exact"]["right"] == 4
 
 
 def test_our_model_and_a_qwen_are_asked_and_an_interrupted_run_goes_on(held_out, tmp_path, capsys):

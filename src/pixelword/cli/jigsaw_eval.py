@@ -65,7 +65,9 @@ def evaluate(
     else:
         ask = from_model(model, max_new_tokens, device, dtype, min_pixels, max_pixels)
     shelf, scored = Shelf(), []
-    for puzzle, reply in answered(found, ask, out / "replies.jsonl", name):
+    # Replies of a file are read anew: it may have changed.
+    said = None if replies is not None else out / "replies.jsonl"
+    for puzzle, reply in answered(found, ask, said, name):
         scored.append(score(Asked.of(puzzle), reply))
         shelf.keep(puzzle, scored[-1])
     groups = summarize(scored)
@@ -113,16 +115,21 @@ def asked_puzzles(
         typer.echo(str(ledger), err=True)
 
 
-def answered(found: Iterable[Puzzle], ask: Ask, file: Path, name: str) -> Iterator[tuple[Puzzle, Reply]]:
-    """Each puzzle with its reply, asked for or known from an earlier run; what broke is asked again."""
+def answered(found: Iterable[Puzzle], ask: Ask, file: Path | None, name: str) -> Iterator[tuple[Puzzle, Reply]]:
+    """Each puzzle with its reply, asked for or known from an earlier run; what broke is asked again.
+
+    Args:
+        file: where replies are kept; None keeps none.
+    """
     from pixelword.jigsaw.reply_files import append_reply, known_replies
 
-    known = known_replies(file, name)
+    known = {} if file is None else known_replies(file, name)
     for number, puzzle in enumerate(found, start=1):
         reply = known.get((puzzle.key.name, puzzle.digest()))
         if reply is None or reply.text is None:
             reply = ask(puzzle)
-            append_reply(file, puzzle, reply, name)
+            if file is not None:
+                append_reply(file, puzzle, reply, name)
             if number % 50 == 0:
                 typer.echo(f"{number} puzzles", err=True)
         yield puzzle, reply
