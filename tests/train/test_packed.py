@@ -210,10 +210,11 @@ def test_a_changed_recipe_is_refused_or_accepted_with_the_difference(data, tmp_p
     with pytest.raises(CheckpointError, match="another recipe") as caught:
         run_recipe(recipe(data, optimizer={"rate": 5e-4}, seed=7), tmp_path)
     assert "optimizer.rate: 0.001 -> 0.0005" in caught.value.got and "seed: 42 -> 7" in caught.value.got
-    run_recipe(recipe(data, steps=3), tmp_path, accept_changes=True)
+    run_recipe(recipe(data, steps=3, optimizer={"rate": 5e-4}), tmp_path, accept_changes=True)
     assert "changed: steps: 6 -> 3" in caplog.text
     event = next(event for event in read_journal(tmp_path / "log.jsonl")[1] if event["event"] == "went on")
-    assert event["changes"] == ["steps: 6 -> 3"]
+    assert event["changes"] == ["optimizer.rate: 0.001 -> 0.0005", "steps: 6 -> 3"]
+    assert [line["learning_rate"] for line in losses(tmp_path)] == [0.0, 0.00025, 0.0005]
 
 
 def test_a_change_of_how_it_is_computed_is_only_said(straight, data, tmp_path, caplog):

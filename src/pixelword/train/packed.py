@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ class PackedTrainer(Trainer):
         run: folder of the run.
         stop: asked after every step whether to end.
         callbacks: told about every step.
+        ready: called when everything is loaded and the first step follows.
 
     Attributes:
         ended: the step after which the data ended; None while it lasts.
@@ -82,11 +83,12 @@ class PackedTrainer(Trainer):
         run: Path,
         stop: StopSignal,
         callbacks: list[TrainerCallback] | None = None,
+        ready: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(model=prepared.model, args=args, callbacks=callbacks)
         self.remove_callback(PrinterCallback)
         self.prepared, self.placement, self.run_folder, self.stop = prepared, placement, run, stop
-        self.recipe = prepared.recipe
+        self.recipe, self.ready = prepared.recipe, ready
         self.batches = PackedBatches(prepared.loader)
         self.journal = Journal(run / "log.jsonl", writes=placement.rank == 0)
         self.measures = Measures(prepared, placement)
@@ -190,12 +192,17 @@ class PackedTrainer(Trainer):
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
         self.model_wrapped = self.placement.wrap(self.prepared.model)
         optimizer = self.create_optimizer()
-        self.lr_scheduler = build_schedule(self.recipe, optimizer)
+        own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
         if resume_from_checkpoint is not None:
             self._resume(Path(resume_from_checkpoint), optimizer)
-        handler = self.callback_handler
+        # Rates and decays are the recipe's, also where it was changed since the checkpoint.
+        for group, settings in zip(optimizer.param_groups, own, strict=True):
+            group.update(settings)
+        self.lr_scheduler = build_schedule(self.recipe, optimizer, max(self.saved_step, 0))
+        self.ready()
         if resume_from_checkpoint is None and self.retention is not None:
             self.log(self.retention.measure(self.model_wrapped, 0))
+        handler = self.callback_handler
         handler.model, handler.optimizer, handler.lr_scheduler = self.prepared.model, optimizer, self.lr_scheduler
         return self.model_wrapped, train_dataloader
 
@@ -203,7 +210,9 @@ class PackedTrainer(Trainer):
         """Nothing yet: a placement loads after it has wrapped the model."""
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        """Done in `_resume`, where a new number of ranks is known."""
+        """Last before the first step, so that nothing of the set-up draws from it."""
+        if checkpoint is not None:
+            checkpoints.set_random_state(self._random)
 
     def only_load(self, folder: Path) -> None:
         """The state of a checkpoint behind which there is nothing to do."""
@@ -214,13 +223,9 @@ class PackedTrainer(Trainer):
         self.placement.load(folder, self.prepared.model, optimizer)
         state = json.loads((folder / checkpoints.DATA).read_text(encoding="utf-8"))
         self.prepared.loader.load(state)
-        rates = json.loads((folder / "schedule.json").read_text(encoding="utf-8"))
-        assert self.lr_scheduler is not None
-        self.lr_scheduler.load_state_dict(rates)
         file = folder / f"rng-{self.placement.rank}.json"
         if file.exists():
             self._random = json.loads(file.read_text(encoding="utf-8"))
-            checkpoints.set_random_state(self._random)
         self._cursor = self._next_cursor = self.batches.state()
         self.saved_step = int(folder.name.rpartition("-")[2])
 
@@ -262,9 +267,7 @@ class PackedTrainer(Trainer):
             placement.save(folder, self.prepared.model, self.create_optimizer())
             write(folder / f"rng-{placement.rank}.json", self._random)
             if placement.rank == 0:
-                assert self.lr_scheduler is not None
                 write(folder / checkpoints.DATA, cursor)
-                write(folder / "schedule.json", without_functions(self.lr_scheduler.state_dict()))
                 (folder / "recipe.yaml").write_text(resolved(self.recipe), encoding="utf-8")
                 self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
         except (OSError, CheckpointError) as caught:
@@ -299,8 +302,3 @@ def reason(error: Exception | None) -> str:
 
 def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content) + "\n", encoding="utf-8")
-
-
-def without_functions(state: dict[str, Any]) -> dict[str, Any]:
-    """The schedule's state without its formula, which belongs to the recipe."""
-    return {key: value for key, value in state.items() if key != "lr_lambdas"} | {"lr_lambdas": [None]}

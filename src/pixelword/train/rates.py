@@ -46,5 +46,8 @@ def rate_share(recipe: Recipe, step: int) -> float:
     return settings.min_rate_share + (1 - settings.min_rate_share) * cosine
 
 
-def build_schedule(recipe: Recipe, optimizer: torch.optim.Optimizer) -> LambdaLR:
-    return LambdaLR(optimizer, lambda step: rate_share(recipe, step))
+def build_schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, step: int = 0) -> LambdaLR:
+    """The schedule behind so many steps; it follows from the recipe alone, so no checkpoint holds it."""
+    for group in optimizer.param_groups:
+        group["initial_lr"] = recipe.optimizer.rate
+    return LambdaLR(optimizer, lambda number: rate_share(recipe, number), last_epoch=step - 1)

@@ -94,12 +94,12 @@ def run_recipe(
     changes = changed(recipe, run, accept_changes)
     prepared = prepare(recipe, rank=placement.rank, ranks=placement.ranks)
     compile_blocks(prepared)
-    everyone(None, placement)
-    if placement.rank == 0:
-        begin(prepared, run, placement)
+
+    def ready() -> None:
+        begin(trainer, marked, changes)
+
     with StopSignal() as stop, lost_worker_explained(lambda: to_go_on_from(run)):
-        trainer = PackedTrainer(prepared, placement, arguments, run, stop, callbacks)
-        tell_start(trainer, marked, changes)
+        trainer = PackedTrainer(prepared, placement, arguments, run, stop, callbacks, ready)
         try:
             if marked is not None and marked.step >= recipe.steps:
                 trainer.only_load(marked.folder)
@@ -201,8 +201,12 @@ def harmless(line: str) -> bool:
     return key.partition(".")[0] in FREE or key.startswith(FREE_DATA)
 
 
-def begin(prepared: Prepared, run: Path, placement: Placement) -> None:
-    """Write down what this run is; print the table of what trains."""
+def begin(trainer: PackedTrainer, marked: checkpoints.Marked | None, changes: list[str]) -> None:
+    """Everything fits and is loaded: write down what this run is; print the table of what trains."""
+    prepared, run, placement = trainer.prepared, trainer.run_folder, trainer.placement
+    tell_start(trainer, marked, changes)
+    if placement.rank:
+        return
     recipe = prepared.recipe
     run.mkdir(parents=True, exist_ok=True)
     table = learns.as_text(prepared.parts)
