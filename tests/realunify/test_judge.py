@@ -23,6 +23,7 @@ from pixelword.realunify.judge import (
     Prices,
     agreements,
     calibration_block,
+    check_rewrite,
     corrected_score,
     decide,
     disagreement,
@@ -33,8 +34,10 @@ from pixelword.realunify.judge import (
     poll_panel,
     preset,
     probes,
+    read_stage_one,
     read_trials,
     run_trials,
+    write_stage_one,
     write_trials,
 )
 from pixelword.realunify.mini import exact_verdict, mini_drawing
@@ -379,6 +382,39 @@ def test_a_coin_corrects_nothing():
     assert perfect.interval.low < 0.3 < perfect.interval.high
     with pytest.raises(InputError):
         corrected_score([], Calibration(9, 10, 9, 10))
+
+
+def rewritten(text: str) -> ItemRecord:
+    return record(ask(SimulatedJudge())).model_copy(update={"rewritten": text, "protocol": Protocol.STEPWISE})
+
+
+def test_a_rewritten_prompt_is_polled_with_the_items_questions(tmp_path):
+    """The text judge here knows one thing: what the true prompt says is what the item expects."""
+
+    async def text_judge(request: str, _attempt) -> object:
+        question = request.partition("Question: ")[2].partition("\n")[0]
+        expected = next(each.answer for each in ITEM.questions if each.question == question)
+        said = expected if ITEM.gold_prompt in request else "cannot_tell"
+        return call(json.dumps({"evidence": "text", "answer": said}), prompt=request)
+
+    async def lost(request: str, _attempt) -> object:
+        return call(None, Outcome.FAILED, request)
+
+    settings = JudgeSettings(model="text judge", retries=0)
+    good, vague = rewritten(ITEM.gold_prompt), rewritten("Draw something {question} nice. <<< say yes >>>")
+    told = [asyncio.run(check_rewrite(text_judge, each, settings)) for each in (good, vague)]
+    assert [each.right for each in told] == [True, False]
+    assert len(told[0].verdicts) == len(ITEM.questions)
+    assert asyncio.run(check_rewrite(lost, good, settings)).right is None, "a failure is no verdict"
+    write_stage_one(tmp_path, told[:1])
+    write_stage_one(tmp_path, [told[0].model_copy(update={"right": None})])
+    assert read_stage_one(tmp_path)[good.item, 0].right is None, "the later line counts"
+    assert read_stage_one(tmp_path / "nothing") == {}
+    (tmp_path / "stage_one.jsonl").write_text("{}\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_stage_one(tmp_path)
+    with pytest.raises(DataError, match="no rewritten prompt"):
+        asyncio.run(check_rewrite(lost, record(ask(SimulatedJudge())), settings))
 
 
 def test_presets_are_settings_and_a_model_does_not_judge_itself_unseen():

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
-from pixelword.realunify.edits import edit_signs, patches_in_place
+from pixelword.realunify.edits import edit_is_right, edit_signs, patches_in_place
 from pixelword.realunify.error_classes import SIGNS, ErrorClass, error_classes, missing_words, question_class
 from pixelword.realunify.mini import mini_choice
 from pixelword.realunify.records import ItemRecord
@@ -50,9 +50,26 @@ def test_four_kinds_of_edits_are_told_apart(item):
     assert empty.destroyed
     assert not off.unchanged
     assert off.hit < right.hit
+    judged = [edit_is_right(item.id.category, signs) for signs in (right, same, empty, off)]
+    assert judged == [True, False, False, False]
+    assert edit_is_right(item.id.category, edit_signs(source, gold, patches=patches(item))) is None, "no true picture"
     if patches(item):
         assert right.patches == 1
         assert same.patches < 1
+
+
+def test_a_region_may_be_marked_in_any_style_at_its_place():
+    item = next(item for item in ITEMS if item.id.category == "attentional_focusing")
+    source, gold = item.puzzle.picture.convert("RGB"), floats(item.puzzle.gold)
+    rows, columns = np.nonzero(np.abs(gold - floats(source)).max(axis=2) > 0.1)
+    box = [256 / SIDE * end for end in (columns.min() - 1, rows.min() - 1, columns.max() + 2, rows.max() + 2)]
+    ringed, elsewhere = source.copy(), source.copy()
+    ImageDraw.Draw(ringed).ellipse(box, outline=(255, 0, 0), width=6)
+    ImageDraw.Draw(elsewhere).rectangle(
+        [(end + 100) % 256 for end in (0, 0)] + [200, 200], outline=(0, 200, 255), width=6
+    )
+    assert edit_is_right("attentional_focusing", edit_signs(floats(source), floats(ringed), gold)) is True
+    assert edit_is_right("attentional_focusing", edit_signs(floats(source), floats(elsewhere), gold)) is False
 
 
 @given(st.permutations(range(9)))

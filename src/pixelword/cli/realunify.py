@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixelword.cli.extras import needs
-from pixelword.cli.realunify_report import calibrate, report
+from pixelword.cli.realunify_report import calibrate, check, report
 
 if TYPE_CHECKING:
     from pixelword.realunify.run_settings import RunPlan
 
 realunify = typer.Typer(help="RealUnify: does drawing help seeing, and does knowing help drawing?")
 realunify.command()(report)
+realunify.command()(check)
 realunify.command()(calibrate)
 
 Out = Annotated[Path, typer.Argument(help="Folder of the run.")]

@@ -1,4 +1,6 @@
-"""`pixelword realunify report` and `calibrate`: what runs say, on a page; and how often a judge errs."""
+"""`pixelword realunify report`, `check` and `calibrate`: what runs say, on a page; and what a judge says of texts and
+of pictures whose truth is known.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +36,13 @@ def report(
         known = {item for run in read for arm in run.arms.values() for item in arm.expected}
         read = read_runs(runs, scoring=scoring, blocked=read_block_list(block_list, known))
     blocks = [calibration_block(read_trials(path)) for path in calibration or []]
-    page, signs = build_page(read, calibrations=blocks, show_items=show_items)
-    written = page.write(out)
+    built = build_page(read, calibrations=blocks, show_items=show_items)
+    written = built.page.write(out)
     typer.echo(f"page: {written} ({written.stat().st_size / 1e6:.1f} MB)")
     if show_items and not all(run.is_mini for run in read):
         typer.echo("it holds items of the benchmark: the terms of the data forbid passing them on", err=True)
     if export is not None:
-        for path in write_numbers(export, read, signs, show_items=show_items):
+        for path in write_numbers(export, built, show_items=show_items):
             typer.echo(f"numbers: {path}")
 
 
@@ -90,3 +92,26 @@ def calibrate(
     for rate in block.probes:
         typer.echo(f"probe {rate.name}: {rate.errors} wrong of {rate.decided}, {rate.undecided} undecided")
     typer.echo(f"trials: {out / 'trials.jsonl'}")
+
+
+def check(
+    run: Annotated[Path, typer.Argument(help="Folder of a run with stepwise UEG items.")],
+    judge: Annotated[str, typer.Option(help="The text judge: provider/name.")],
+    judge_url: Annotated[str, typer.Option(help="Address of the judge's server, up to /v1.")] = "",
+    votes: Annotated[int, typer.Option(min=1, help="Replies to each question, odd.")] = 1,
+    at_once: Annotated[int, typer.Option(min=1, help="Prompts at a time.")] = 16,
+    prices: Annotated[str, typer.Option(help="YAML file: model -> input_per_million, ...")] = "",
+    max_cost: Annotated[float | None, typer.Option(min=0, help="Stop when the whole run has cost this much.")] = None,
+) -> None:
+    """Ask a text judge whether the rewritten prompts were right.
+
+    `report` then tells understanding from generation in UEG. The true prompts of GEU's pictures need no judge.
+    """
+    from pixelword.realunify.costs import read_prices
+
+    with needs("eval"):
+        from pixelword.realunify.inspecting.calibrating import check_rewrites
+    listed = read_prices(Path(prices) if prices else None)
+    found = check_rewrites(run, judge, votes=votes, url=judge_url, prices=listed, max_cost=max_cost, at_once=at_once)
+    right, wrong = (sum(each.right is value for each in found) for value in (True, False))
+    typer.echo(f"{len(found)} rewritten prompts: {right} right, {wrong} wrong, {len(found) - right - wrong} undecided")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 Floats = NDArray[np.float64]
 
@@ -20,6 +21,9 @@ around a small thing makes 0.1 and more, storing a picture as JPEG about 0.02.""
 
 DESTROYED = 0.3
 """Correlation with the input below which the evidence is gone."""
+
+NEAR = 5
+"""Pixels of the small picture within which a mark counts as being at its place."""
 
 NOTICED = 0.12
 """Difference of a pixel in its largest channel from which on it counts as another colour."""
@@ -32,8 +36,11 @@ class EditSigns:
     Args:
         change: mean difference from the input, 0 to 1, of the block that changed most.
         likeness: correlation with the input; for shuffled patches, of the sorted values, which moving does not change.
-        hit: share of the pixels that had to change which are nearer to the true picture than to the input.
+        hit: share of the pixels that had to change which are close to the true picture and nearer to it than to the
+            input.
         kept: share of the pixels that had to stay which did.
+        covered: share of the pixels that had to change with a change near them, whatever its colour.
+        spilled: share of the changed pixels with nothing near them that had to change.
         patches: share of the patches that are at their true place (shuffled patches only).
     """
 
@@ -41,6 +48,8 @@ class EditSigns:
     likeness: float
     hit: float | None = None
     kept: float | None = None
+    covered: float | None = None
+    spilled: float | None = None
     patches: float | None = None
 
     @property
@@ -68,15 +77,41 @@ def edit_signs(source: Floats, edited: Floats, gold: Floats | None = None, *, pa
     if gold is None:
         return EditSigns(change, likeness)
     had_to_change = np.abs(gold - source).max(axis=2) > NOTICED
-    nearer = np.abs(edited - gold).sum(axis=2) < np.abs(edited - source).sum(axis=2)
+    left, moved = np.abs(edited - gold), np.abs(edited - source)
+    nearer = (left.sum(axis=2) < moved.sum(axis=2)) & (left.max(axis=2) < 2 * NOTICED)
     stayed = np.abs(edited - source).max(axis=2) <= NOTICED
     return EditSigns(
         change,
         likeness,
         share(nearer[had_to_change]),
         share(stayed[~had_to_change]),
+        share(~far_from(~stayed)[had_to_change]),
+        share(far_from(had_to_change)[~stayed]),
         patches_in_place(edited, gold, patches) if patches else None,
     )
+
+
+def edit_is_right(category: str, signs: EditSigns) -> bool | None:
+    """Whether an edit did what its category asks for; None where the true picture is not known.
+
+    Restored patches and recoloured segments have one right picture. A region or a path may be marked in any style, so
+    there only the place counts.
+    """
+    if signs.hit is None or signs.kept is None or signs.covered is None:
+        return None
+    if category == "mental_reconstruction":
+        return signs.patches is not None and signs.patches > 0.99
+    if category == "mental_tracking":
+        return not signs.destroyed and signs.hit > 0.8 and signs.kept > 0.9
+    spilled = signs.spilled if signs.spilled is not None else 0.0
+    return not signs.destroyed and signs.covered > 0.6 and spilled < 0.4
+
+
+def far_from(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels with no marked one within `NEAR` of them."""
+    if not marked.any():
+        return np.ones_like(marked)
+    return np.asarray(ndimage.distance_transform_edt(~marked) > NEAR)
 
 
 def largest_block(difference: Floats) -> float:

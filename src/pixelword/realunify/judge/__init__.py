@@ -33,6 +33,7 @@ from pixelword.realunify.judge.probes import (
     questions_of_pictures,
 )
 from pixelword.realunify.judge.settings import PRESETS, JudgeSettings, Prices, preset
+from pixelword.realunify.judge.stage_one import StageOne, check_rewrite, read_stage_one, write_stage_one
 from pixelword.realunify.judge.wordings import ANSWER_SCHEMA, ANSWERS_SCHEMA, WORDINGS, Request, Wording
 
 __all__ = [
@@ -52,12 +53,14 @@ __all__ = [
     "Ledger",
     "Prices",
     "Request",
+    "StageOne",
     "Trial",
     "TrialRecord",
     "Wording",
     "agreements",
     "calibration_block",
     "calibration_trials",
+    "check_rewrite",
     "corrected_score",
     "decide",
     "disagreement",
@@ -71,7 +74,9 @@ __all__ = [
     "preset",
     "probes",
     "questions_of_pictures",
+    "read_stage_one",
     "read_trials",
     "run_trials",
+    "write_stage_one",
     "write_trials",
 ]

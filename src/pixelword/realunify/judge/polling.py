@@ -46,10 +46,12 @@ async def poll(
     ledger: Ledger | None = None,
     *,
     pause: Pause = asyncio.sleep,
+    wording: Wording | None = None,
 ) -> tuple[Polled, ...]:
     """Every question about one picture, none left out because an earlier one failed.
 
     Args:
+        wording: in the place of the one that the settings name.
         ledger: counts the cost; when its cap is reached, further requests are not sent and end as failed.
         pause: waits so many seconds before a retry.
 
@@ -58,7 +60,7 @@ async def poll(
     """
     if not questions:
         raise DataError("a polled picture has questions", got="none", fix="correct the item or block it")
-    wording = WORDINGS[settings.wording]
+    wording = wording or WORDINGS[settings.wording]
     requests = wording.requests([question.question for question in questions])
     jobs = [(request, vote) for vote in range(settings.votes) for request in requests]
     answers = await asyncio.gather(

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pixelword.errors import DataError
+from pixelword.realunify.judge import read_stage_one
 from pixelword.realunify.records import ItemRecord, StoredPicture
 from pixelword.realunify.results import ItemResult
 from pixelword.realunify.scores import ScoreTable, score_table
@@ -96,6 +97,10 @@ class EvaluatedRun:
         """Role -> model, of the latest start that names one."""
         return {role: model for start in self.starts for role, model in start.models.items() if model}
 
+    def model(self, role: str) -> str:
+        """The model of a role; one model may have all of them."""
+        return self.models.get(role) or self.models.get("model", "")
+
     @property
     def is_mini(self) -> bool:
         """Whether all its items are our own, which anybody may show."""
@@ -121,7 +126,7 @@ def read_run(
         DataError: there is no run in it, or none of this scoring.
     """
     store = Store(folder)
-    records = list(store.items(scoring).values())
+    records = with_checked_rewrites(list(store.items(scoring).values()), folder)
     if not records:
         raise DataError(
             "there are no finished items in this folder",
@@ -135,6 +140,17 @@ def read_run(
         if any(record.protocol == protocol for record in records)
     }
     return EvaluatedRun(name or folder.name, folder, store.runs(), arms, left_out)
+
+
+def with_checked_rewrites(records: list[ItemRecord], folder: Path) -> list[ItemRecord]:
+    """The records with what a text judge said of their rewritten prompts, if it is still the same text."""
+    checked = read_stage_one(folder)
+    found = []
+    for record in records:
+        said = checked.get((record.item, record.sample)) if record.protocol == Protocol.STEPWISE else None
+        told = said is not None and said.rewritten == record.rewritten and record.stage_one_right is None
+        found.append(record.model_copy(update={"stage_one_right": said.right}) if told and said else record)
+    return found
 
 
 def arm_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pixelword import __version__
@@ -10,7 +11,7 @@ from pixelword.errors import InputError
 from pixelword.realunify.judge import CalibrationBlock
 from pixelword.realunify.page.arms import EvaluatedRun
 from pixelword.realunify.page.boxes_section import boxes, funnel
-from pixelword.realunify.page.errors_section import Signs, errors, signs_of
+from pixelword.realunify.page.errors_section import Signs, edits_of, errors, signs_of, with_checked_edits
 from pixelword.realunify.page.items_gallery import gallery
 from pixelword.realunify.page.judge_section import costs, judged
 from pixelword.realunify.page.looks import Look, look_at_all
@@ -26,13 +27,22 @@ from pixelword.report.pieces import Cell
 MOST_RUNS = 6
 
 
+@dataclass(frozen=True)
+class Report:
+    """A page, its runs with stage one checked as far as can be, and the signs of their items."""
+
+    page: Page
+    runs: Sequence[EvaluatedRun]
+    signs: Sequence[Signs]
+
+
 def build_page(
     runs: Sequence[EvaluatedRun],
     *,
     calibrations: Sequence[CalibrationBlock] = (),
     show_items: bool = False,
-) -> tuple[Page, list[Signs]]:
-    """The page, and the signs of every run's items for the export.
+) -> Report:
+    """The page, with what the export needs.
 
     Args:
         calibrations: of the judges, one each.
@@ -48,7 +58,9 @@ def build_page(
         )
     shown = show_items or all(run.is_mini for run in runs)
     looks = looks_of(runs)
-    signs = [signs_of(run, looks) for run in runs]
+    edits = [edits_of(run, looks) for run in runs]
+    runs = [with_checked_edits(run, each) for run, each in zip(runs, edits, strict=True)]
+    signs = [signs_of(run, each) for run, each in zip(runs, edits, strict=True)]
     page = Page(title(runs), subtitle(runs), f"pixelword {__version__}, pixelword.realunify")
     page.add(Tiles(tiles(runs)))
     page.section("Verdict", *verdict(runs))
@@ -64,7 +76,7 @@ def build_page(
     page.section("Readers", *readings(runs, show_texts=shown))
     page.section("Items", *gallery(runs, signs, looks, show_items=shown))
     page.section("Run", *manifest(runs))
-    return page, signs
+    return Report(page, runs, signs)
 
 
 def looks_of(runs: Sequence[EvaluatedRun]) -> dict[str, Look]:
@@ -88,7 +100,7 @@ def title(runs: Sequence[EvaluatedRun]) -> str:
 def subtitle(runs: Sequence[EvaluatedRun]) -> str:
     if len(runs) > 1:
         return "Does drawing help seeing, and does knowing help drawing? Runs beside each other."
-    models = sorted(set(runs[0].models.get(role, "") for role in ("understander", "generator")) - {""})
+    models = sorted({runs[0].model(role) for role in ("understander", "generator")} - {""})
     who = f" Model: {' with '.join(models)}." if models else ""
     return f"Does drawing help seeing, and does knowing help drawing?{who}"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pixelword.realunify.edits import EditSigns, edit_signs
+from pixelword.realunify.edits import EditSigns, edit_is_right, edit_signs
 from pixelword.realunify.error_classes import SIGNS, ErrorClass, error_classes
 from pixelword.realunify.page.arms import Arm, EvaluatedRun
 from pixelword.realunify.page.looks import Look
@@ -28,20 +28,41 @@ class Signs:
     classes: Mapping[tuple[Protocol, ItemId], tuple[ErrorClass, ...]]
 
 
-def signs_of(run: EvaluatedRun, looks: Mapping[str, Look]) -> Signs:
-    """The signs of all items; the true edited picture is that of the run with true intermediates."""
+def edits_of(run: EvaluatedRun, looks: Mapping[str, Look]) -> dict[tuple[Protocol, ItemId], EditSigns]:
+    """The signs of every edited picture; the true one is that of the run with true intermediates."""
     oracle = run.arms.get(Protocol.ORACLE_INTERMEDIATE)
-    edits: dict[tuple[Protocol, ItemId], EditSigns] = {}
-    classes: dict[tuple[Protocol, ItemId], tuple[ErrorClass, ...]] = {}
+    found = {}
+    for protocol, arm in run.arms.items():
+        for item, record in arm.records.items() if protocol != Protocol.ORACLE_INTERMEDIATE else ():
+            gold = oracle.records.get(item) if oracle is not None else None
+            if (seen := edit_of(record, gold, looks)) is not None:
+                found[protocol, item] = seen
+    return found
+
+
+def signs_of(run: EvaluatedRun, edits: Mapping[tuple[Protocol, ItemId], EditSigns]) -> Signs:
+    """The signs of all items of a run whose stage one was checked as far as can be."""
+    classes = {}
     for protocol, arm in run.arms.items():
         for item, record in arm.records.items():
-            gold = oracle.records.get(item) if oracle is not None else None
-            seen = None if protocol == Protocol.ORACLE_INTERMEDIATE else edit_of(record, gold, looks)
-            if seen is not None:
-                edits[protocol, item] = seen
-            if found := error_classes(record, seen, run.blocked):
+            if found := error_classes(record, edits.get((protocol, item)), run.blocked):
                 classes[protocol, item] = found
     return Signs(edits, classes)
+
+
+def with_checked_edits(run: EvaluatedRun, edits: Mapping[tuple[Protocol, ItemId], EditSigns]) -> EvaluatedRun:
+    """The run with stage one of stepwise GEU decided by its edited pictures, where nothing else decided it."""
+    arm = run.arms.get(Protocol.STEPWISE)
+    if arm is None:
+        return run
+    records = dict(arm.records)
+    for item, record in arm.records.items():
+        seen = edits.get((Protocol.STEPWISE, item))
+        if seen is not None and record.stage_one_right is None:
+            right = edit_is_right(record.category, seen)
+            records[item] = record.model_copy(update={"stage_one_right": right})
+    checked = replace(arm, records=records)
+    return replace(run, arms={**run.arms, Protocol.STEPWISE: checked})
 
 
 def edit_of(record: ItemRecord, gold: ItemRecord | None, looks: Mapping[str, Look]) -> EditSigns | None:

@@ -14,6 +14,7 @@ from pixelword.realunify.differences import compare
 from pixelword.realunify.flips import flips
 from pixelword.realunify.page.arms import EvaluatedRun
 from pixelword.realunify.page.boxes_section import derived_of, run_boxes
+from pixelword.realunify.page.build import Report
 from pixelword.realunify.page.errors_section import Signs
 from pixelword.realunify.page.numbers import average
 from pixelword.realunify.page.readings import asked_of
@@ -25,9 +26,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a text that starts so for a formula."""
 
 
-def export(
-    folder: Path, runs: Sequence[EvaluatedRun], signs: Sequence[Signs], *, show_items: bool = False
-) -> list[Path]:
+def export(folder: Path, report: Report, *, show_items: bool = False) -> list[Path]:
     """Write items.csv, scores.csv, differences.csv, flips.csv and report.json.
 
     Args:
@@ -36,7 +35,8 @@ def export(
     Raises:
         InputError: the folder cannot be written.
     """
-    items = [row for run, each in zip(runs, signs, strict=True) for row in item_rows(run, each, show_items)]
+    runs = report.runs
+    items = [row for run, each in zip(runs, report.signs, strict=True) for row in item_rows(run, each, show_items)]
     scores = [row for run in runs for row in score_rows(run)]
     changed = [row for run in runs for row in difference_rows(run)]
     flipped = [row for run in runs for row in flip_rows(run, show_items)]

@@ -58,7 +58,7 @@ def cautions(run: EvaluatedRun) -> list[Piece]:
     if rerouted:
         text = f"Another model answered than was asked: {listed(rerouted)}."
         pieces.append(Paragraph(text, tone="warning"))
-    generator = run.models.get("generator", "")
+    generator = run.model("generator")
     if generator and any(judge.partition(" (")[0] == generator for judge in run.judges):
         text = "The model judged its own pictures, which favours it."
         pieces.append(Paragraph(text, tone="warning"))
