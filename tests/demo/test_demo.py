@@ -26,11 +26,12 @@ from pixelword.world import KINDS, NEW_PAIRS
 def small_plan(first_stage, *, fast):
     plan = the_plan(first_stage, fast=fast)
     lessons = {}
-    for name in ("words", "see", "join", "answer"):
+    for name in ("words", "see", "join", "answer", "mini"):
         lesson = getattr(plan, name)
         stage = lesson.stage.model_copy(update={"steps": 2, "rows": 2})
         lessons[name] = lesson.model_copy(update={"stage": stage})
     sizes = {"probe_every": 2, "probe_scenes": 3, "exam_scenes": 6, "blind_scenes": 4, "new_scenes": 4, "captions": 2}
+    sizes["mini_items"] = 2
     return plan.model_copy(update={**lessons, **sizes})
 
 

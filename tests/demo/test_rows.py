@@ -13,6 +13,7 @@ from pixelword.demo.rows import RowWriter, WorldRows
 from pixelword.demo.vocabulary import SPECIAL, UNKNOWN, word_tokenizer
 from pixelword.model import neo_tiny
 from pixelword.model.processing import NeoProcessor
+from pixelword.realunify.mini.words import CHOICE_WORDS
 from pixelword.train import BranchCollator
 from pixelword.world import WORDS, caption_is_true, examples
 
@@ -30,11 +31,11 @@ def test_every_word_is_one_token_and_comes_back():
     ids = TOKENIZER(text)["input_ids"]
     assert len(ids) == len(WORDS) == len(set(ids)) and TOKENIZER.unk_token_id not in ids
     assert TOKENIZER.decode(ids) == text
-    assert len(TOKENIZER) == len(WORDS) + len(SPECIAL) + 1
+    assert len(TOKENIZER) == len(WORDS) + len(CHOICE_WORDS) + len(SPECIAL) + 1
 
 
 def test_other_words_are_unknown_and_command_nothing():
-    assert words(TOKENIZER("where is the elephant ?")["input_ids"]) == ["where", "is", UNKNOWN, UNKNOWN, "?"]
+    assert words(TOKENIZER("where is an elephant ?")["input_ids"]) == ["where", "is", UNKNOWN, UNKNOWN, "?"]
     assert UNKNOWN not in TOKENIZER.get_added_vocab()
 
 

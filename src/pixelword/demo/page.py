@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pixelword.demo.exam import CAPTION, Reply
+from pixelword.demo.mini import Choice
+from pixelword.demo.page_mini import write_mini
 from pixelword.report import (
     Answer,
     BarGroup,
@@ -38,6 +40,7 @@ FOLDERS = {
     "2-see": "stage 1: see",
     "3-join": "stage 2: join",
     "4-answer": "stage 3: answer",
+    "5-mini": "stage 4: choices",
 }
 """Folders of the stages, with the names of the parts that ran them."""
 
@@ -55,13 +58,14 @@ class Results:
         self.exam, self.blind, self.new = (
             [Reply(**reply) for reply in read(out / name)] for name in ("exam.json", "blind.json", "new-pairs.json")
         )
+        self.mini = [Choice(**reply) for reply in read(out / "mini.json")]
         self.logs = {folder: read(out / folder / "log.json") for folder in FOLDERS}
         self.learns = {folder: (out / folder / "learns.txt").read_text(encoding="utf-8") for folder in FOLDERS}
         self.photos: list[dict[str, Any]] = read(out / "photos.json")
 
     @property
     def stages(self) -> list[dict[str, Any]]:
-        return [self.run["plan"][name] for name in ("words", "see", "join", "answer")]
+        return [self.run["plan"][name] for name in ("words", "see", "join", "answer", "mini")]
 
 
 def read(path: Path) -> Any:
@@ -89,6 +93,7 @@ def write_page(out: Path) -> None:
     accuracy(page, results)
     curves(page, results)
     gallery(page, results)
+    write_mini(page, results.mini, run["seed"])
     photographs(page, results)
     page.write(out / "report.html")
 
@@ -129,7 +134,7 @@ def opening(page: Page, results: Results) -> None:
 
 
 def what_happened(page: Page, results: Results) -> None:
-    trained = sum(lesson["stage"]["steps"] * lesson["stage"]["rows"] for lesson in results.stages[1:])
+    trained = sum(lesson["stage"]["steps"] * lesson["stage"]["rows"] for lesson in results.stages[1:-1])
     section = page.section("What happened")
     section.add(
         Paragraph(
@@ -140,7 +145,8 @@ def what_happened(page: Page, results: Results) -> None:
         ),
         Paragraph(
             "Three stages taught it to see. In the first only the new parts trained; the language model stayed as it "
-            f"was. {trained} drawn pictures were shown, each once. The questions below are about other pictures."
+            f"was. {trained} drawn pictures were shown, each once. The questions below are about other pictures. A "
+            "fourth stage, after the exam, taught it the choices of RealUnify-mini."
         ),
     )
     rows: list[list[str | int]] = []

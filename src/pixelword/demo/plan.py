@@ -24,6 +24,8 @@ class Plan(Settings):
     see: Lesson = Field(description="stage 1: patch embedding, pre-Buffer, height and width weights; captions only")
     join: Lesson = Field(description="stage 2: everything; captions and questions")
     answer: Lesson = Field(description="stage 3: everything; questions only")
+    mini: Lesson = Field(description="after the exam: choices of RealUnify-mini, and questions of the world")
+    mini_items: int = Field(default=60, description="held-out items of each category of RealUnify-mini")
     probe_every: int = Field(default=60, description="steps between looks at the accuracy while training")
     probe_scenes: int = Field(default=48, description="scenes of such a look")
     exam_scenes: int = Field(default=320, description="held-out scenes of the exam")
@@ -47,13 +49,22 @@ def the_plan(first_stage: tuple[str, ...], *, fast: bool) -> Plan:
     see = Stage(name="see", learns=first_stage, steps=steps(220), length=168)
     join = Stage(name="join", learns=EVERYTHING, steps=steps(280), length=168)
     answer = Stage(name="answer", learns=EVERYTHING, steps=steps(500), length=168, schedule="cosine")
+    mini = Stage(name="mini", learns=EVERYTHING, steps=steps(220), length=168, schedule="cosine")
     plan = Plan(
         words=Lesson(stage=words, captions=1, questions=8),
         see=Lesson(stage=see, captions=4, questions=0),
         join=Lesson(stage=join, captions=2, questions=7),
         answer=Lesson(stage=answer, captions=0, questions=10),
+        mini=Lesson(stage=mini, captions=0, questions=10),
     )
     if not fast:
         return plan
-    fewer = {"exam_scenes": 48, "blind_scenes": 32, "new_scenes": 32, "captions": 32, "probe_every": 15}
+    fewer = {
+        "exam_scenes": 48,
+        "blind_scenes": 32,
+        "new_scenes": 32,
+        "captions": 32,
+        "mini_items": 12,
+        "probe_every": 15,
+    }
     return plan.model_copy(update=fewer)

@@ -6,6 +6,7 @@ The folder of a run holds
     1-words/ ... 4-answer/   the stages, see `pixelword.train.stages`
     model/              the model and its processor, ready for `pixelword chat`
     exam.json, blind.json, new.json   every reply
+    5-mini/, mini.json  the model after it learnt RealUnify-mini's choices, and its replies
     seconds.json        wall and CPU seconds of each part
     report.html         the page
 """
@@ -15,19 +16,21 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen3ForCausalLM
 
 from pixelword.convert import neo_from_qwen3, token_settings
 from pixelword.demo.exam import Reply, prompts_of, sit_exam
 from pixelword.demo.folder import begin, quiet_transformers, said_in
 from pixelword.demo.language import WordCollator, small_qwen3
+from pixelword.demo.mini import PROTOCOLS, MiniRows, answer_choices
 from pixelword.demo.page import write_page
 from pixelword.demo.photos import find_photos, read_photos
 from pixelword.demo.plan import Lesson, Plan, the_plan
@@ -36,7 +39,18 @@ from pixelword.demo.rows import RowWriter, WorldRows
 from pixelword.demo.vocabulary import word_tokenizer
 from pixelword.model import NeoForConditionalGeneration, neo_tiny
 from pixelword.model.processing import NeoProcessor
-from pixelword.train import BranchCollator, Machine, first_stage, is_finished, look_at_machine, run_stage, write_json
+from pixelword.realunify import Track
+from pixelword.realunify.taxonomy import categories_of
+from pixelword.train import (
+    BranchCollator,
+    Machine,
+    Row,
+    first_stage,
+    is_finished,
+    look_at_machine,
+    run_stage,
+    write_json,
+)
 from pixelword.world import examples
 
 PARTS = {
@@ -47,6 +61,8 @@ PARTS = {
     "exam": 12.0,
     "blind": 6.0,
     "new pairs": 6.0,
+    "stage 4: choices": 24.0,
+    "RealUnify-mini": 8.0,
     "photographs and page": 3.0,
 }
 """What is done, with its share of the time."""
@@ -63,6 +79,7 @@ def run(out: Path, photos: Path | None, fast: bool, seed: int) -> None:
         demo = Demo(out, plan, machine, seed, bars)
         model = demo.model()
         demo.exams(model)
+        demo.mini(model)
         with demo.timed("photographs and page"):
             bars.part("photographs and page", 2)
             read_photos(model, demo.processor, pictures, out)
@@ -108,7 +125,7 @@ class Demo:
         lesson = self.plan.words
         write = RowWriter(self.tokenizer, 0, lesson.captions, lesson.questions > 0)
         collate = WordCollator(self.collator(lesson), self.tokenizer)
-        self.run("learn words", lesson, folder, qwen3, write, collate, 0)
+        self.run("learn words", lesson, folder, qwen3, self.rows(lesson, 0, write), collate)
         return qwen3
 
     def surgery(self, qwen3: Qwen3ForCausalLM) -> NeoForConditionalGeneration:
@@ -131,24 +148,33 @@ class Demo:
 
     def stage(self, part: str, lesson: Lesson, folder: Path, neo: NeoForConditionalGeneration, number: int) -> None:
         write = RowWriter(self.tokenizer, self.image_tokens, lesson.captions, lesson.questions > 0)
-        self.run(part, lesson, folder, neo, write, self.collator(lesson), number)
+        probes = [self.probe(lesson)] if lesson.questions else []
+        self.run(part, lesson, folder, neo, self.rows(lesson, number, write), self.collator(lesson), probes)
 
-    def run(
-        self, part: str, lesson: Lesson, folder: Path, model: PreTrainedModel, write: Any, collate: Any, number: int
-    ) -> None:
-        stage = lesson.stage
-        self.bars.part(part, stage.steps, stage.steps if is_finished(folder) else 0)
-        rows = WorldRows(
+    def rows(self, lesson: Lesson, number: int, write: RowWriter) -> WorldRows:
+        """What a lesson sees of the world; each has scenes of its own."""
+        return WorldRows(
             "train",
             self.seed * 10 + number,
             write,
-            stage.steps * stage.rows,
+            lesson.stage.steps * lesson.stage.rows,
             questions=max(lesson.questions, 1),
             weights=lesson.weights,
         )
-        callbacks: list[Any] = [Watch(self.bars, part)]
-        if lesson.questions and number:
-            callbacks.append(self.probe(lesson))
+
+    def run(
+        self,
+        part: str,
+        lesson: Lesson,
+        folder: Path,
+        model: PreTrainedModel,
+        rows: Dataset[Row],
+        collate: Any,
+        probes: Sequence[Probe] = (),
+    ) -> None:
+        stage = lesson.stage
+        self.bars.part(part, stage.steps, stage.steps if is_finished(folder) else 0)
+        callbacks = [Watch(self.bars, part), *probes]
         with self.timed(part):
             run_stage(stage, model, rows, collate, folder, machine=self.machine, seed=self.seed, callbacks=callbacks)
         self.bars.reach(part, stage.steps)
@@ -196,6 +222,27 @@ class Demo:
             )
         write_json(file, [asdict(reply) for reply in replies])
         return replies
+
+    def mini(self, model: NeoForConditionalGeneration) -> None:
+        """RealUnify-mini: learn how its choices are asked, answer held-out ones; the saved model stays as it was."""
+        part, lesson, file = "RealUnify-mini", self.plan.mini, self.out / "mini.json"
+        write = RowWriter(self.tokenizer, self.image_tokens, lesson.captions, lesson.questions > 0)
+        world = self.rows(lesson, 4, write)
+        rows = MiniRows(world, self.tokenizer, self.image_tokens, self.seed, len(world))
+        self.run("stage 4: choices", lesson, self.out / "5-mini", model, rows, self.collator(lesson))
+        model.train(False)
+        total = len(PROTOCOLS) * len(categories_of(Track.GEU)) * self.plan.mini_items
+        self.bars.part(part, total, total if file.exists() else 0)
+        if not file.exists():
+            with self.timed(part):
+                replies = answer_choices(
+                    model,
+                    self.processor,
+                    self.plan.mini_items,
+                    self.seed,
+                    advance=lambda more: self.bars.advance(part, more),
+                )
+            write_json(file, replies)
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
