@@ -26,6 +26,12 @@ class Examination:
     replies: tuple[Reply, ...]
     groups: tuple[Group, ...]
 
+    @classmethod
+    def of(cls, puzzles: Sequence[Puzzle], replies: Sequence[Reply]) -> Examination:
+        """Judge replies, one per puzzle."""
+        scored = score_all([Asked.of(puzzle) for puzzle in puzzles], replies)
+        return cls(tuple(replies), tuple(summarize(scored)))
+
     @property
     def exact(self) -> float:
         """Share of all puzzles in the right order."""
@@ -69,8 +75,7 @@ def examine(
             text = tokenizer.decode(answer[:stop], skip_special_tokens=True)
             replies.append(Reply(text, cut=stop is None))
     model.train(training)
-    scored = score_all([Asked.of(puzzle) for puzzle in puzzles], replies)
-    return Examination(tuple(replies), tuple(summarize(scored)))
+    return Examination.of(puzzles, replies)
 
 
 def end_ids(model: PreTrainedModel, tokenizer: Any) -> list[int]:

@@ -29,7 +29,7 @@ from pixelword.posttrain.models import check_engine, load_start, lora_config
 from pixelword.posttrain.settings import PosttrainRecipe, levels
 from pixelword.posttrain.stream import held_out_puzzles, open_stream
 from pixelword.recipe.loading import differences, fingerprint, resolved
-from pixelword.train.stages import write_json, write_whole
+from pixelword.train.stages import load_weights, write_json, write_whole
 from pixelword.train.trainer import newest_complete
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ def posttrain(
 
     Args:
         out: folder of this run alone.
-        model, processor: start from these instead of the recipe's checkpoint; the model is changed in place.
+        model, processor: start from these instead of the recipe's checkpoint; the model is changed in place, also
+            when the run is finished: its result is loaded then.
         cpu: train on the CPU; None where there is no GPU.
         callbacks: told about every step.
 
@@ -63,6 +64,8 @@ def posttrain(
     claim(recipe, out)
     if (out / "done.json").exists():
         finished: dict[str, Any] = json.loads((out / "done.json").read_text(encoding="utf-8"))
+        if model is not None and recipe.lora is None:
+            load_weights(model, out / "model")
         return finished
     thinks = recipe.wording == "paper" and recipe.puzzle.rule.think
     if model is None or processor is None:
