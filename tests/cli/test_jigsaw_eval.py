@@ -84,7 +84,7 @@ def test_a_file_of_replies_is_scored_and_shown_with_mistakes_first(held_out, tmp
     assert group["chance_exact"] == pytest.approx(1 / 24)
     assert "exact 50.0 %" in text
     page = words_of(out / "report.html")
-    assert "2 puzzles have no answer" in page
+    assert "Of 4 puzzles, 2 without an answer" in page
     assert page.index("I like it") < page.index(there[0].answer.strip())
     assert "the server is gone" in page
     # Another file of the same name is another set of replies.

@@ -140,7 +140,7 @@ def test_verl_rows_column_by_column(tmp_path):
         "resize_size: list<element: int64>>>",
         "reward_model": "struct<style: string, ground_truth: list<element: int64>>",
         "extra_info": "struct<index: int64, sample: string, seed: int64, epoch: int64, difficulty: string, "
-        "order: list<element: int64>>",
+        "order: list<element: int64>, alike: list<element: list<element: int64>>>",
     }
     for number, row in enumerate(parquet_rows(tmp_path / "v.parquet")):
         puzzle = pairs[number][1]

@@ -12,7 +12,7 @@ Completion = str | list[dict[str, Any]]
 
 
 def trl_reward(rule: AnswerRule | None = None) -> Callable[..., list[float]]:
-    """A reward function for TRL's trainers. It reads the column `ground_truth`.
+    """A reward function for TRL's trainers. It reads the column `ground_truth`, and `alike` where there is one.
 
     One function for all parts, because a wrong form voids the accuracy; the means of the parts are logged one by one
     where the trainer passes `log_metric`.
@@ -26,6 +26,7 @@ def trl_reward(rule: AnswerRule | None = None) -> Callable[..., list[float]]:
         *,
         completions: Sequence[Completion],
         ground_truth: Sequence[Sequence[int]],
+        alike: Sequence[Sequence[Sequence[int]]] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float]:
@@ -35,7 +36,11 @@ def trl_reward(rule: AnswerRule | None = None) -> Callable[..., list[float]]:
                 got=f"{len(completions)} completions, {len(ground_truth)} ground truths",
                 fix="keep the column ground_truth: remove_unused_columns=False",
             )
-        rewards = [known.score(text_of(done), truth) for done, truth in zip(completions, ground_truth, strict=True)]
+        same = alike if alike is not None else [()] * len(completions)
+        rewards = [
+            known.score(text_of(done), truth, groups)
+            for done, truth, groups in zip(completions, ground_truth, same, strict=True)
+        ]
         if log_metric is not None and rewards:
             for part in ("accuracy", "format", "repetition", "exact"):
                 log_metric(f"jigsaw/{part}", sum(float(getattr(reward, part)) for reward in rewards) / len(rewards))
@@ -67,13 +72,14 @@ def compute_score(
     As in the released code, a data source whose name contains `nothink` wants the bare list.
 
     Args:
-        extra_info: not read; part of the signature.
+        extra_info: of a row; only `alike` is read, groups of labels that may stand for each other.
         knobs: arguments of `jigsaw_reward`, from `custom_reward_function.reward_kwargs`.
 
     Returns:
         `score`, `acc_reward`, `format_reward` and `acc`, as the released function names them.
     """
     knobs.setdefault("think", "nothink" not in data_source)
+    knobs.setdefault("alike", (extra_info or {}).get("alike") or ())
     reward = jigsaw_reward(solution_str, ground_truth, **knobs)
     return {
         "score": reward.total,

@@ -8,11 +8,12 @@ from typing import ClassVar
 from PIL.Image import Image
 from pydantic import Field
 
+from pixelword.jigsaw.draws import target_of
 from pixelword.jigsaw.pictures import MAX_PIXELS, Picture, fitted, read_picture, shape
 from pixelword.jigsaw.prompts import image_prompt
 from pixelword.jigsaw.puzzle import Puzzle, PuzzleSettings, shuffled
 from pixelword.jigsaw.refusals import Refusal
-from pixelword.jigsaw.tiles import cut, screen_tiles
+from pixelword.jigsaw.tiles import alike_tiles, cut, screen_tiles
 from pixelword.jigsaw.verdicts import Finding, Verdicts, stamp
 
 
@@ -49,6 +50,9 @@ class ImageJigsaw(PuzzleSettings):
         default=2.0, ge=0, description="standard deviation in grey levels below which a tile's thumbnail is blank"
     )
     max_blank_tiles: int = Field(default=1, ge=0, description="blank tiles allowed; one is placed by elimination")
+    interchange: bool = Field(
+        default=False, description="tiles that look the same may stand for each other, instead of a refusal. Ours"
+    )
 
     @property
     def pieces(self) -> int:
@@ -79,6 +83,8 @@ class ImageJigsaw(PuzzleSettings):
             return Refusal(sample.id, *found)
         key = self.key(sample.id, seed, epoch)
         order = self.order(key)
+        target = target_of(order)
+        same = alike_tiles(picture, self.rows, self.columns, self.min_tile_difference) if self.interchange else []
         return Puzzle(
             key=key,
             task=self.kind,
@@ -87,6 +93,7 @@ class ImageJigsaw(PuzzleSettings):
             prompt=image_prompt(self.rows, self.columns, self.rule, self.example, key),
             rule=self.rule,
             about={"size": picture.size, "grid": (self.rows, self.columns)},
+            alike=tuple(tuple(target[cell] for cell in cells) for cells in same),
         )
 
     def screened(self, picture: Image, sample: ImageSample, verdicts: Verdicts | None) -> Finding | None:
@@ -97,7 +104,7 @@ class ImageJigsaw(PuzzleSettings):
                 picture,
                 self.rows,
                 self.columns,
-                min_difference=self.min_tile_difference,
+                min_difference=0.0 if self.interchange else self.min_tile_difference,
                 min_detail=self.min_tile_detail,
                 max_blank=self.max_blank_tiles,
             )
@@ -105,6 +112,6 @@ class ImageJigsaw(PuzzleSettings):
         version = stamp(sample.image)
         if verdicts is None or version is None:
             return look()
-        limits = (self.min_tile_difference, self.min_tile_detail, self.max_blank_tiles)
+        limits = (self.min_tile_difference, self.min_tile_detail, self.max_blank_tiles, self.interchange)
         view = (self.resize, self.crop, self.upright)
         return verdicts.judge((self.kind, self.difficulty, limits, view, version, sample.id), look)

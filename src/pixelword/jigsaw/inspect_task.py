@@ -78,6 +78,7 @@ def sample_of(puzzle: Puzzle, files: list[Path]) -> Sample:
             "sample": asked.sample,
             "target": list(asked.target),
             "grid": asked.grid,
+            "alike": asked.alike,
             "rule": asked.rule.model_dump(),
         },
     )
@@ -88,7 +89,8 @@ def asked_of(sample: Sample | TaskState) -> Asked:
     known = sample.metadata or {}
     grid = tuple(known["grid"]) if known["grid"] else None
     rule = AnswerRule.model_validate(known["rule"])
-    return Asked(known["sample"], known["task"], known["difficulty"], tuple(known["target"]), rule, grid)
+    alike = tuple(tuple(group) for group in known["alike"])
+    return Asked(known["sample"], known["task"], known["difficulty"], tuple(known["target"]), rule, grid, alike)
 
 
 @scorer(

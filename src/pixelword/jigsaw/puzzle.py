@@ -47,6 +47,7 @@ class Puzzle:
         prompt: texts and slots.
         rule: how the answer is asked for and paid.
         about: measurements of its making, for the curious: points, frames, poses.
+        alike: groups of labels whose elements look the same; each may stand for any other of its group.
     """
 
     key: Key
@@ -56,6 +57,7 @@ class Puzzle:
     prompt: tuple[Part, ...]
     rule: AnswerRule
     about: dict[str, Any]
+    alike: tuple[tuple[int, ...], ...] = ()
 
     @property
     def pieces(self) -> int:
@@ -73,7 +75,7 @@ class Puzzle:
 
     def reward(self, response: str) -> Reward:
         """What a response earns."""
-        return self.rule.score(response, self.target)
+        return self.rule.score(response, self.target, self.alike)
 
     def text(self, image: str = "<image>", video: str = "<video>") -> str:
         """The prompt with a mark at each slot."""

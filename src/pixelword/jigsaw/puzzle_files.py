@@ -72,6 +72,7 @@ def line_of(puzzle: Puzzle, folder: Path, number: str) -> dict[str, Any]:
         "media": shown,
         "order": list(puzzle.order),
         "target": list(puzzle.target),
+        "alike": [list(group) for group in puzzle.alike],
         "rule": puzzle.rule.model_dump(),
         "about": puzzle.about,
         "sha256": puzzle.digest(),
@@ -136,6 +137,7 @@ def puzzle_of(row: Mapping[str, Any], folder: Path) -> Puzzle:
         prompt=tuple(read_part(part) for part in row["prompt"]),
         rule=AnswerRule.model_validate(row["rule"]),
         about=row["about"],
+        alike=tuple(tuple(group) for group in row.get("alike", ())),
     )
 
 

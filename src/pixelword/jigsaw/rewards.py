@@ -6,7 +6,7 @@ Visual Jigsaw, section 3.1.1. Where paper and released code disagree, `jigsaw_re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 
@@ -73,6 +73,7 @@ def jigsaw_reward(
     repetition_max_run: int = REPETITION_MAX_RUN,
     repetition_period: int = 1,
     repetition_unit: Unit = "lines",
+    alike: Sequence[Sequence[int]] = (),
 ) -> Reward:
     r"""Score one response. Takes time in proportion to its length, whatever is in it.
 
@@ -88,22 +89,27 @@ def jigsaw_reward(
         partial_min_k: from so many elements on.
         repetition_min_words, repetition_max_run: lines of at least so many words may come so often in a row.
         repetition_period, repetition_unit: our extension, off by default: passages of several lines or sentences.
+        alike: our extension: groups of labels whose elements look the same, so that one may stand for another.
 
     Raises:
-        InputError: the response is no text, the target is no permutation of 1 to K, or compat with another container.
+        InputError: the response is no text, the target is no permutation of 1 to K, a label is in two groups, or compat
+            with another container or with groups.
     """
     if not isinstance(response, str):
         raise InputError("a response is text", got=type(response).__name__, fix="pass the text of the completion")
     truth = check_target(target)
-    if reference_compat and container != "boxed":
+    if reference_compat and (container != "boxed" or alike):
         raise InputError(
-            "the released function knows no container but \\boxed", got=container, fix='use container="boxed"'
+            "the released function knows no container but \\boxed and no elements that look the same",
+            got=f"container={container!r}, alike={alike!r}",
+            fix='use container="boxed" and no alike, or reference_compat=False',
         )
+    stands_for = check_alike(alike, len(truth))
     if reference_compat:
         reading = read_answer_as_released(response, think=think)
     else:
         reading = read_answer(response, think=think, container=container, most_digits=len(str(len(truth))))
-    reason, places = judge(reading, truth, as_released=reference_compat)
+    reason, places = judge(reading, truth, stands_for, as_released=reference_compat)
     if reason in {"no_think", "no_container"} and reference_compat:
         return Reward(0.0, 0.0, 0.0, 0.0, False, reason)
     repeated = repeats(
@@ -139,7 +145,21 @@ def check_target(target: Sequence[int]) -> tuple[int, ...]:
     return truth
 
 
-def judge(reading: Reading, truth: tuple[int, ...], *, as_released: bool) -> tuple[Reason, int]:
+def check_alike(alike: Sequence[Sequence[int]], K: int) -> dict[int, int]:
+    """Label -> the first of its group, for all labels in groups.
+
+    Raises:
+        InputError: a label is none, or in two groups.
+    """
+    labels = [index(label) for group in alike for label in group]
+    if len(set(labels)) != len(labels) or not all(1 <= label <= K for label in labels):
+        raise InputError("a label is in one group of those that look the same", got=alike, fix=f"use 1 to {K} once")
+    return {index(label): index(group[0]) for group in alike for label in group}
+
+
+def judge(
+    reading: Reading, truth: tuple[int, ...], stands_for: Mapping[int, int], *, as_released: bool
+) -> tuple[Reason, int]:
     """What kind of answer it is, and how many places are right; `ok` is a permutation that is not the right one.
 
     As released, an answer counts as a permutation when it has K different numbers, whichever and however many.
@@ -158,7 +178,11 @@ def judge(reading: Reading, truth: tuple[int, ...], *, as_released: bool) -> tup
         return "out_of_range", 0
     elif len(set(answer)) != K:
         return "duplicate", 0
-    return "ok", sum(given == right for given, right in zip(answer, truth, strict=False))
+    right = sum(
+        stands_for.get(given, given) == stands_for.get(wanted, wanted)
+        for given, wanted in zip(answer, truth, strict=False)
+    )
+    return ("exact" if stands_for and right == K else "ok"), right
 
 
 class AnswerRule(Settings):
@@ -177,9 +201,9 @@ class AnswerRule(Settings):
     repetition_period: int = Field(default=1, ge=1, le=16, description="longest passage that is looked for, in units")
     repetition_unit: Unit = Field(default="lines", description="lines or sentences")
 
-    def score(self, response: str, target: Sequence[int]) -> Reward:
+    def score(self, response: str, target: Sequence[int], alike: Sequence[Sequence[int]] = ()) -> Reward:
         """`jigsaw_reward` with these settings."""
-        return jigsaw_reward(response, target, **dict(self))
+        return jigsaw_reward(response, target, **dict(self), alike=alike)
 
     def write(self, target: Sequence[int], thoughts: str = "") -> str:
         """The right answer, in the form that earns everything."""

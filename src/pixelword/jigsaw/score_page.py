@@ -31,6 +31,8 @@ from pixelword.report.pieces import Cell
 KEPT = 60
 RIGHT_KEPT = 12
 SIDE = 320
+SHOWN = {"ok": "wrong order", "partial": "wrong order"}
+"""Words for statuses that only the reward tells apart."""
 LONGEST_REPLY = 2000
 """Characters of a reply on the page; the file of replies has all."""
 
@@ -67,12 +69,12 @@ def score_page(title: str, subtitle: str, groups: Sequence[Group], shelf: Shelf,
     if answered < asked:
         page.add(
             Paragraph(
-                f"{asked - answered} puzzles have no answer because something broke or nobody was asked. "
-                "They are left out of every rate below.",
+                f"Of {asked} puzzles, {asked - answered} without an answer, because something broke or nobody was "
+                "asked. They are left out of every rate below.",
                 tone="warning",
             )
         )
-    page.section("Rates").add(rates(groups), *plot(groups))
+    page.section("Rates").add(rates(groups), *plot(groups), nearness(groups))
     page.section("What became of the answers").add(statuses(groups))
     if shelf.kept:
         told = f"The first {shelf.most} mistakes and {shelf.most_right} right answers at most, mistakes first."
@@ -94,18 +96,25 @@ def rates(groups: Sequence[Group]) -> Table:
             group.places,
             group.pieces,
             "above" if group.above_chance else "not above",
-            group.permutations if group.answered else None,
-            group.tau,
-            group.neighbours,
         ]
         for group in groups
     ]
-    heads = ["puzzle", "answered", "exact", "chance", "right places", "of", "chance line of 1", "readable"]
+    heads = ["puzzle", "answered", "exact", "chance", "right places", "of", "chance line of 1"]
     caption = (
         "Exact: the right order, Wilson interval. Right places: mean, with none for answers that cannot be read, "
-        "bootstrap interval. Kendall's tau and neighbours are means over readable answers. 95 % each."
+        "bootstrap interval. 95 % each."
     )
-    return Table([*heads, "Kendall's tau", "neighbours kept"], rows, caption=caption)
+    return Table(heads, rows, caption=caption)
+
+
+def nearness(groups: Sequence[Group]) -> Table:
+    """What the readable answers have of the right order beyond right places."""
+    rows: list[list[Cell]] = [
+        [group.difficulty, group.permutations if group.answered else None, group.tau, group.neighbours]
+        for group in groups
+    ]
+    caption = "Answers that can be read, and means over them: Kendall's tau (0 by chance), neighbours kept in a grid."
+    return Table(["puzzle", "readable", "Kendall's tau", "neighbours kept"], rows, caption=caption)
 
 
 def plot(groups: Sequence[Group]) -> list[BarPlot]:
@@ -134,11 +143,11 @@ def card(scored: Scored, sheet: Image, prompt: str) -> Card:
     right = ", ".join(map(str, scored.asked.target))
     given = ", ".join(map(str, scored.answer)) or scored.status.replace("_", " ")
     said = scored.reply.text if scored.reply.text is not None else scored.reply.trouble or "nothing"
-    places = f"{scored.places} of {len(scored.asked.target)} places, {scored.status}"
+    places = f"{scored.places} of {len(scored.asked.target)} places, {SHOWN.get(scored.status, scored.status)}"
     return Card(
         Picture(sheet, alt=f"{scored.asked.difficulty}, {scored.asked.sample}"),
         [Answer(places, given, truth=right, right=scored.exact if scored.answered else None)],
         title=scored.asked.sample,
-        tags=[scored.asked.difficulty, scored.status],
+        tags=[scored.asked.difficulty, SHOWN.get(scored.status, scored.status)],
         more=[Fold("The reply", [Listing(said[:LONGEST_REPLY])]), Fold("The prompt", [Listing(prompt)])],
     )

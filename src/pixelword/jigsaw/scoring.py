@@ -62,6 +62,7 @@ class Asked:
         target: the right answer, labels from 1.
         rule: how the answer was asked for.
         grid: (rows, columns) where the places are those of a grid.
+        alike: groups of labels that may stand for each other.
     """
 
     sample: str
@@ -70,6 +71,7 @@ class Asked:
     target: tuple[int, ...]
     rule: AnswerRule = field(default_factory=AnswerRule)
     grid: tuple[int, int] | None = None
+    alike: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         check_target(self.target)
@@ -78,7 +80,9 @@ class Asked:
     def of(cls, puzzle: Puzzle) -> Asked:
         """That of a puzzle."""
         grid = tuple(puzzle.about["grid"]) if "grid" in puzzle.about else None
-        return cls(puzzle.key.sample, puzzle.task, puzzle.key.difficulty, puzzle.target, puzzle.rule, grid)
+        return cls(
+            puzzle.key.sample, puzzle.task, puzzle.key.difficulty, puzzle.target, puzzle.rule, grid, puzzle.alike
+        )
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ def score(asked: Asked, reply: Reply | str | None) -> Scored:
     given = reply if isinstance(reply, Reply) else Reply(reply)
     if given.text is None:
         return Scored(asked, given, "failed" if given.trouble else "no_reply", (), 0, 0.0)
-    paid = asked.rule.score(given.text, asked.target)
+    paid = asked.rule.score(given.text, asked.target, asked.alike)
     status: Status = paid.reason
     if given.cut and status in {"no_think", "no_container", "parse_error"}:
         status = "truncated"
@@ -142,7 +146,19 @@ def permutation(text: str, asked: Asked) -> tuple[int, ...]:
     """The items of an answer if they are all labels once; the rule's container, whatever it pays for."""
     K, rule = len(asked.target), asked.rule
     found = read_answer(text, think=rule.think, container=rule.container, most_digits=len(str(K))).numbers
-    return found if sorted(found) == list(range(1, K + 1)) else ()
+    return exchanged(found, asked) if sorted(found) == list(range(1, K + 1)) else ()
+
+
+def exchanged(answer: tuple[int, ...], asked: Asked) -> tuple[int, ...]:
+    """The answer with labels exchanged within their groups so that as many as can be stand where the target has them."""
+    best = list(answer)
+    for group in asked.alike:
+        places = [place for place, label in enumerate(answer) if label in group]
+        right = {place: asked.target[place] for place in places if asked.target[place] in group}
+        left = iter([label for label in group if label not in right.values()])
+        for place in places:
+            best[place] = right[place] if place in right else next(left)
+    return tuple(best)
 
 
 def score_all(asked: Sequence[Asked], replies: Sequence[Reply | str | None]) -> list[Scored]:

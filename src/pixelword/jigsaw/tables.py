@@ -42,6 +42,7 @@ def trl_row(puzzle: Puzzle) -> Row:
         "prompt": puzzle.messages(),
         "images": pictures(puzzle, "TRL"),
         "ground_truth": list(puzzle.target),
+        "alike": [list(group) for group in puzzle.alike],
         "task": f"{puzzle.task}_jigsaw",
         "k": puzzle.pieces,
         "sample": puzzle.key.name,
@@ -78,6 +79,7 @@ def extra_info(puzzle: Puzzle, number: int) -> Row:
         "epoch": key.epoch,
         "difficulty": key.difficulty,
         "order": list(puzzle.order),
+        "alike": [list(group) for group in puzzle.alike],
     }
 
 
@@ -178,6 +180,7 @@ def trl_columns() -> dict[str, Any]:
         "prompt": arrow.list_(arrow.struct([("role", text), ("content", arrow.list_(part))])),
         "images": "images",
         "ground_truth": arrow.list_(number),
+        "alike": arrow.list_(arrow.list_(number)),
         "task": text,
         "k": number,
         "sample": text,
@@ -200,5 +203,7 @@ def verl_columns(images: Any, videos: Any = None) -> dict[str, Any]:
         "prompt": arrow.list_(arrow.struct([("role", text), ("content", text)])),
         **media,
         "reward_model": arrow.struct([("style", text), ("ground_truth", arrow.list_(number))]),
-        "extra_info": arrow.struct([*told, ("order", arrow.list_(number))]),
+        "extra_info": arrow.struct(
+            [*told, ("order", arrow.list_(number)), ("alike", arrow.list_(arrow.list_(number)))]
+        ),
     }

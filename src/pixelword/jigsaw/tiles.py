@@ -53,6 +53,19 @@ def closest_pair(looks: NDArray[np.float32]) -> tuple[float, int, int]:
     return best
 
 
+def alike_tiles(picture: Image, rows: int, columns: int, min_difference: float) -> list[list[int]]:
+    """Groups of two or more cells, from 0, that look the same: those closer than `min_difference`, and theirs."""
+    looks = thumbnails(picture, rows, columns).reshape(rows * columns, -1)
+    group = list(range(len(looks)))
+    for first in range(len(looks) - 1):
+        gaps = np.abs(looks[first + 1 :] - looks[first]).mean(axis=1)
+        for second in np.flatnonzero(gaps < min_difference) + first + 1:
+            joined, left = sorted((group[first], group[int(second)]))
+            group = [joined if one == left else one for one in group]
+    found = [[cell for cell, name in enumerate(group) if name == one] for one in sorted(set(group))]
+    return [cells for cells in found if len(cells) > 1]
+
+
 def screen_tiles(
     picture: Image, rows: int, columns: int, *, min_difference: float, min_detail: float, max_blank: int
 ) -> Finding | None:
