@@ -302,6 +302,12 @@ def test_one_seed_has_no_interval_and_is_said_so():
     assert "| 50.0 | -10.0 | one seed |" in markdown(compare([BY_NAME["A"], BY_NAME["H"]], outcomes))
 
 
+def test_a_reference_near_chance_or_the_ceiling_is_said():
+    for right, advice in ((50, "give more"), (70, ""), (97, "give fewer")):
+        text = markdown(compare([BY_NAME["A"], BY_NAME["H"]], [made_up("A", 0, 80), made_up("H", 0, right)]))
+        assert advice in text and ("outside 60 to 95 %" in text) == bool(advice)
+
+
 def test_a_plot_stands_alone_as_a_file():
     outcomes = [made_up(arm, seed, 60 + 3 * seed + (arm == "H")) for arm in "AH" for seed in range(3)]
     for plot in plots(compare([BY_NAME["A"], BY_NAME["H"]], outcomes)):

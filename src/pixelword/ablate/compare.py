@@ -19,6 +19,8 @@ from pixelword.ablate.plan import REFERENCE, Arm
 from pixelword.report import Proportion
 
 CONFIDENCE = 0.95
+TELLING = (0.6, 0.95)
+"""Shares of row H between which a comparison can tell arms apart: neither near chance nor near the ceiling."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,19 @@ def compare(arms: Sequence[Arm], outcomes: Sequence[Outcome]) -> list[Line]:
     by_arm = {arm.name: sorted((o for o in outcomes if o.arm == arm.name), key=lambda o: o.seed) for arm in arms}
     reference = next((by_arm[arm.name] for arm in arms if arm.name.partition("-")[0] == REFERENCE), [])
     return [line_of(arm, by_arm[arm.name], reference) for arm in arms if by_arm[arm.name]]
+
+
+def off_the_scale(lines: Sequence[Line]) -> str:
+    """A sentence where row H lies outside `TELLING`; nothing where it lies inside or was not run."""
+    for line in lines:
+        if line.arm.name.partition("-")[0] == REFERENCE and not TELLING[0] <= line.right.mean <= TELLING[1]:
+            low, high = (round(100 * end) for end in TELLING)
+            more = "more" if line.right.mean < TELLING[0] else "fewer"
+            return (
+                f"Row H has {100 * line.right.mean:.1f} % right, outside {low} to {high} %, where arms can be told "
+                f"apart: give {more} --minutes-per-run."
+            )
+    return ""
 
 
 def line_of(arm: Arm, runs: Sequence[Outcome], reference: Sequence[Outcome]) -> Line:

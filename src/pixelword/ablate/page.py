@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pixelword.ablate.compare import Line, Spread, compare
+from pixelword.ablate.compare import Line, Spread, compare, off_the_scale
 from pixelword.ablate.outcome import Outcome
 from pixelword.ablate.plan import Arm
 from pixelword.report import BarGroup, BarPlot, Estimate, Page, Paragraph, Table
@@ -48,6 +48,8 @@ def write_results(out: Path, name: str, arms: Sequence[Arm], outcomes: Sequence[
         footer=f"{run['machine']}, " + ", ".join(f"{key} {value}" for key, value in run["versions"].items()),
     )
     page.add(Paragraph(READING, tone="note"))
+    if warning := off_the_scale(lines):
+        page.add(Paragraph(warning, tone="warning"))
     page.section("Right words", shares, Table(*cells(lines), caption="All arms."))
     page.section("Beside row H", differences)
     path = out / f"{name}.html"
@@ -88,7 +90,9 @@ def markdown(lines: Sequence[Line]) -> str:
         ["" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows
     ]
     table = [headings, ["---"] * len(headings), *shown]
-    return "\n".join("| " + " | ".join(row) + " |" for row in table) + "\n"
+    text = "\n".join("| " + " | ".join(row) + " |" for row in table) + "\n"
+    warning = off_the_scale(lines)
+    return f"{text}\n{warning}\n" if warning else text
 
 
 def plots(lines: Sequence[Line]) -> tuple[BarPlot, BarPlot]:
