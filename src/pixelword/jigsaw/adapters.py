@@ -26,7 +26,7 @@ def trl_reward(rule: AnswerRule | None = None) -> Callable[..., list[float]]:
         *,
         completions: Sequence[Completion],
         ground_truth: Sequence[Sequence[int]],
-        alike: Sequence[Sequence[Sequence[int]]] | None = None,
+        alike: Sequence[Sequence[Sequence[int]] | None] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float]:
@@ -38,7 +38,7 @@ def trl_reward(rule: AnswerRule | None = None) -> Callable[..., list[float]]:
             )
         same = alike if alike is not None else [()] * len(completions)
         rewards = [
-            known.score(text_of(done), truth, groups)
+            known.score(text_of(done), truth, groups or ())
             for done, truth, groups in zip(completions, ground_truth, same, strict=True)
         ]
         if log_metric is not None and rewards:

@@ -150,7 +150,7 @@ def permutation(text: str, asked: Asked) -> tuple[int, ...]:
 
 
 def exchanged(answer: tuple[int, ...], asked: Asked) -> tuple[int, ...]:
-    """The answer with labels exchanged within their groups so that as many as can be stand where the target has them."""
+    """The answer with labels exchanged within their groups, so that as many as can stand where the target has them."""
     best = list(answer)
     for group in asked.alike:
         places = [place for place, label in enumerate(answer) if label in group]
