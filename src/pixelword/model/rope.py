@@ -79,15 +79,19 @@ class NeoRotaryEmbedding(nn.Module):
     def __init__(self, config: NeoTextConfig) -> None:
         super().__init__()
         self.config = config
-        axis, frequency = pair_table(config)
+        axis, frequency = self.table()
         self.register_buffer("axis", axis, persistent=False)
         self.register_buffer("frequency", frequency, persistent=False)
+
+    def table(self) -> tuple[Tensor, Tensor]:
+        """(axis, frequency), each (d,). A position scheme of one's own is a subclass with another table."""
+        return pair_table(self.config)
 
     def _apply(self, fn: Any, recurse: bool = True) -> NeoRotaryEmbedding:
         """Follow to another device, but stay in float32: bfloat16 frequencies turn late tokens by wrong angles."""
         super()._apply(fn, recurse)
         if self.frequency.dtype != torch.float32:
-            self.frequency = pair_table(self.config)[1].to(self.frequency.device)
+            self.frequency = self.table()[1].to(self.frequency.device)
         return self
 
     @torch.no_grad()
