@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -35,11 +36,15 @@ def train(
     with needs("train"):
         from pixelword.recipe import load_recipe
         from pixelword.train.run import run_recipe
+    first = os.environ.get("RANK", "0") == "0"  # torchrun tells every process its rank; one of them speaks
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("pixelword").setLevel(logging.INFO)
+    logging.getLogger("pixelword").setLevel(logging.INFO if first else logging.ERROR)
     folder = out or Path("runs") / recipe.resolve().parent.name / recipe.stem
     outcome = run_recipe(load_recipe(recipe, setting or []), folder, accept_changes=accept_changes)
+    said = f"model: {outcome.folder / 'model'} ({outcome.step} steps)"
     if outcome.stopped:
-        typer.echo(f"stopped by {outcome.stopped} after step {outcome.step}; the same command continues")
+        said = f"stopped by {outcome.stopped} after step {outcome.step}; the same command continues"
+    if first:
+        typer.echo(said)
+    if outcome.stopped:
         raise typer.Exit(STOPPED.get(outcome.stopped, 1))
-    typer.echo(f"model: {outcome.folder / 'model'} ({outcome.step} steps)")
