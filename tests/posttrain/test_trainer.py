@@ -11,9 +11,10 @@ import torch
 
 pytest.importorskip("trl")
 
-from pixelword.errors import BackendError, CheckpointError
+from pixelword.errors import BackendError, CheckpointError, ConfigError
 from pixelword.posttrain import PosttrainRecipe
 from pixelword.posttrain import once_per_prompt as once
+from pixelword.posttrain.arguments import grpo_arguments
 from pixelword.posttrain.flat_groups import flat_groups, mask_rows, overwrite_rows
 from pixelword.posttrain.models import check_engine
 from pixelword.posttrain.prompts import Prompts
@@ -167,6 +168,42 @@ def test_a_folder_belongs_to_one_recipe(tmp_path):
     assert again["steps"] == 1
     with pytest.raises(CheckpointError, match="another recipe"):
         posttrain(recipe("short", steps=2), tmp_path, cpu=True)
+
+
+def test_adapters_learn_and_nothing_else_does(tmp_path, monkeypatch):
+    by_length(monkeypatch)
+    model, processor = qwen("qwen2_5_vl")
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    wanted = recipe(
+        lora={"rank": 2, "alpha": 4, "targets": [r"model\.language_model.*q_proj", r".*visual.*qkv"]}, steps=3
+    )
+    posttrain(wanted, tmp_path, model=model, processor=processor, cpu=True)
+    now = {name.replace(".base_layer", ""): value for name, value in model.named_parameters()}
+    assert all(torch.equal(now[name], value) for name, value in before.items())
+    adapters = [name for name in now if "lora_B" in name and now[name].abs().max() > 0]
+    assert any("q_proj" in name for name in adapters) and any("visual" in name for name in adapters)
+    assert (tmp_path / "model" / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("grpo", "expected"),
+    [
+        ({}, ("grpo", 0.2, 0.2, "group", "token", False)),
+        ({"algorithm": "dapo"}, ("dapo", 0.2, 0.28, "group", "token", True)),
+        ({"algorithm": "dr_grpo"}, ("dr_grpo", 0.2, 0.2, "none", "token", False)),
+        ({"algorithm": "gspo"}, ("grpo", 3e-4, 4e-4, "group", "sequence", False)),
+        ({"loss": "bnpo", "clip": 0.1}, ("bnpo", 0.1, 0.1, "group", "token", False)),
+        ({"clip_high": 0.28}, ("grpo", 0.2, 0.28, "group", "token", False)),
+    ],
+)
+def test_one_key_is_one_algorithm(tmp_path, grpo, expected):
+    wanted = recipe(grpo={"group": 4, "prompts": 4, "rows_per_batch": 2, "updates": 2, **grpo})
+    made = grpo_arguments(wanted, tmp_path, cpu=True, ranks=2)
+    names = ("loss_type", "epsilon", "epsilon_high", "scale_rewards", "importance_sampling_level")
+    assert (*(getattr(made, name) for name in names), made.mask_truncated_completions) == expected
+    assert (made.steps_per_generation, made.gradient_accumulation_steps) == (4, 2)
+    with pytest.raises(ConfigError, match="shared out evenly"):
+        grpo_arguments(wanted, tmp_path, cpu=True, ranks=3)
 
 
 # Flat groups: by hand.
