@@ -35,7 +35,7 @@ from pixelword.realunify.taxonomy import Protocol, Status, Track
 from tests.realunify.simulated_judge import SimulatedJudge
 
 PROTOCOLS = (Protocol.DIRECT, Protocol.STEPWISE, Protocol.ORACLE_INTERMEDIATE)
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \x00 \u202eevil"
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \x00\ud800 \u202eevil"
 FAILURES = (Status.REFUSED, Status.TIMEOUT, Status.STAGE2_FAILED, Status.IMAGE_UNREADABLE)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
 
 from pixelword.errors import DataError, InputError
@@ -22,7 +24,7 @@ from pixelword.realunify.page import build_page, export, looks, read_run, read_r
 from pixelword.realunify.page.exports import harmless
 from pixelword.realunify.page.numbers import average
 from pixelword.realunify.page.verdict import verdict
-from pixelword.realunify.records import ItemRecord
+from pixelword.realunify.records import ItemRecord, write_line
 from pixelword.realunify.store import DataRecord, RunRecord, Store
 from pixelword.realunify.taxonomy import CATEGORIES, ItemId, Protocol, Status, Track, categories_of
 from pixelword.report import Paragraph
@@ -252,6 +254,17 @@ def test_hostile_replies_are_shown_and_never_followed(folders, page):
     assert [name for element in page.walk() for name in element.attributes if name.startswith("on")] == []
     assert all(img.attributes["src"].startswith("data:image/") for img in page.all("img"))
     assert HOSTILE in {each["note"].partition(": ")[2] for each in raw(folders[0]) if "note" in each}
+
+
+@given(st.text(st.characters(codec=None)))
+@example("\ud800 half a pair")
+def test_any_reply_is_stored_and_read_back(text):
+    """Half a surrogate pair is valid in JSON and in Python, and in no file of UTF-8."""
+    one = {"item": "UEG_0_world_knowledge", "category": "world_knowledge", "track": "UEG", "status": Status.TIMEOUT}
+    record = ItemRecord(**one, protocol=Protocol.DIRECT, prompt=text, note=text)
+    line = write_line(record)
+    assert line.count(b"\n") == 1
+    assert ItemRecord.model_validate(json.loads(line)) == record
 
 
 def test_the_gallery_has_every_item_mistakes_first(folders, page):

@@ -7,11 +7,13 @@ the calls that led there. Texts carry their SHA-256; a picture is named by the S
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import Field
+from pydantic_core import PydanticSerializationError
 
 from pixelword.config import Settings
 from pixelword.realunify.results import ItemResult
@@ -198,8 +200,15 @@ class ItemRecord(Settings):
 
 
 def write_line(record: Settings) -> bytes:
-    """A record as one line of a store. Fields that hold their default are left out."""
-    return (record.model_dump_json(exclude_defaults=True, ensure_ascii=True) + "\n").encode()
+    """A record as one line of a store. Fields that hold their default are left out.
+
+    Half a surrogate pair, which a server's JSON may hold and UTF-8 may not, is written as its escape and read back.
+    """
+    try:
+        line = record.model_dump_json(exclude_defaults=True, ensure_ascii=True)
+    except PydanticSerializationError:
+        line = json.dumps(record.model_dump(exclude_defaults=True), default=str)
+    return f"{line}\n".encode("ascii")
 
 
 def read_item(values: Mapping[str, Any]) -> ItemRecord:
