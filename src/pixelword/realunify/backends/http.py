@@ -60,8 +60,13 @@ class Http:
         payload: Mapping[str, Any] | None = None,
         form: Mapping[str, str] | None = None,
         files: Sequence[File] = (),
+        plain: Mapping[str, bytes] | None = None,
     ) -> dict[str, Any]:
         """The object that a server answers to JSON or to a form with files.
+
+        Args:
+            plain: token -> a long text without anything to escape, which takes the token's place in the JSON;
+                searching megabytes of base64 for quotes is what a request costs most.
 
         Raises:
             Refused: its filter declined.
@@ -75,7 +80,11 @@ class Http:
             self.client = httpx.AsyncClient(timeout=self.timeout, limits=limits, headers=self.headers)
         try:
             if payload is not None:
-                reply = await self.client.post(f"{self.base_url}/{path}", json=payload)
+                content = json.dumps(payload).encode()
+                for token, text in (plain or {}).items():
+                    content = content.replace(b'"%s"' % token.encode(), b'"%s"' % text)
+                kind = {"Content-Type": "application/json"}
+                reply = await self.client.post(f"{self.base_url}/{path}", content=content, headers=kind)
             else:
                 reply = await self.client.post(f"{self.base_url}/{path}", data=dict(form or {}), files=list(files))
         except httpx.TimeoutException as error:

@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
 from pixelword.realunify.backends.calls import Answer, Backend, CallFailed, NotSupported, Operation, Request, operations
 from pixelword.realunify.backends.http import File, Http, Refused, key_from
@@ -56,9 +57,8 @@ class OpenAiHttp(Backend):
             return Answer(text=str(declined), refused=True)
 
     async def chat(self, request: Request, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        parts: list[dict[str, Any]] = [
-            {"type": "image_url", "image_url": {"url": data_url(path.read_bytes())}} for path in request.pictures
-        ]
+        plain = {uuid4().hex: data_url_bytes(path.read_bytes()) for path in request.pictures}
+        parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": token}} for token in plain]
         parts.append({"type": "text", "text": request.prompt})
         payload: dict[str, Any] = {
             "model": self.model,
@@ -69,7 +69,7 @@ class OpenAiHttp(Backend):
         }
         if not more:
             payload.pop("size", None)
-        return await self.http.post("chat/completions", payload)
+        return await self.http.post("chat/completions", payload, plain=plain)
 
     async def images(self, request: Request) -> dict[str, Any]:
         fields = {"model": self.model, "prompt": request.prompt, "n": 1, **seed_of(request), **request.settings}
@@ -99,7 +99,11 @@ def media_type(content: bytes) -> str:
 
 
 def data_url(content: bytes) -> str:
-    return f"data:{media_type(content)};base64,{base64.b64encode(content).decode()}"
+    return data_url_bytes(content).decode()
+
+
+def data_url_bytes(content: bytes) -> bytes:
+    return b"data:%s;base64,%s" % (media_type(content).encode(), base64.b64encode(content))
 
 
 def picture_bytes(encoded: str) -> bytes:
