@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from collections.abc import Iterator
 from html import unescape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
 
 from pixelword.cli.main import run
+from pixelword.errors import BackendError
 from pixelword.jigsaw import parquet_rows, read_puzzles
 from tests.answering.folders import native_folder, qwen_folder
 from tests.jigsaw.pictures import folder_of
@@ -125,35 +132,92 @@ def test_what_cannot_be_evaluated_is_told(held_out, tmp_path, capsys):
     assert "no such folder" in told(capsys, "eval", held_out, "--model", "nobody/nothing", *out, code=2)[1]
 
 
+class Server(BaseHTTPRequestHandler):
+    """A chat server whose model always answers 1, 2, 3, 4; picky about names."""
+
+    asked: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(body | {"path": self.path})
+        said = {"message": {"content": "<think></think>\\boxed{1, 2, 3, 4}"}, "finish_reason": "stop"}
+        answer = {"choices": [said], "model": "tiny-0.1", "usage": {"prompt_tokens": 9, "completion_tokens": 3}}
+        status = 200 if body["model"] == "tiny" else 404
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer if status == 200 else {"error": "no such model"}).encode())
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    Server.asked.clear()
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_busy_server_is_asked_again_and_a_refusal_is_not():
+    pytest.importorskip("inspect_ai")
+    import httpx
+    from inspect_ai.model import GenerateConfig
+
+    from pixelword.jigsaw.chat_server import ChatServer, data_url
+
+    server, request = ChatServer("tiny", "http://here/v1"), httpx.Request("POST", "http://here/v1")
+    for status, again in ((429, True), (503, True), (404, False), (200, False)):
+
+        async def post(address: str, json: Any, status: int = status) -> httpx.Response:
+            return httpx.Response(status, text="{}", request=request)
+
+        server.client.post = post  # type: ignore[method-assign]
+        with pytest.raises((httpx.HTTPStatusError, BackendError)) as raised:
+            asyncio.run(server.generate([], [], "none", GenerateConfig()))
+        assert server.should_retry(raised.value) == again, status
+    assert server.should_retry(httpx.ConnectError("no one there"))
+    assert data_url("data:image/png;base64,AA") == "data:image/png;base64,AA"
+
+
 @pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")
-def test_a_model_of_inspect_is_asked_once_per_puzzle(tmp_path, capsys, monkeypatch):
-    inspect_ai = pytest.importorskip("inspect_ai")
-    from inspect_ai.model import ModelOutput, ModelUsage, get_model
-
-    asked: list[int] = []
-
-    def answers(messages, tools, choice, config):
-        asked.append(config.max_tokens)
-        output = ModelOutput.from_content("mockllm/model", "<think></think>\\boxed{1, 2, 3, 4}")
-        output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
-        return output
-
-    genuine = inspect_ai.eval
-
-    def with_a_model_that_is_here(task, *, model, model_base_url, **words):
-        assert (model, model_base_url) == ("openai-api/here/tiny", "http://localhost:1/v1")
-        return genuine(task, model=get_model("mockllm/model", custom_outputs=answers, memoize=False), **words)
-
-    monkeypatch.setattr(inspect_ai, "eval", with_a_model_that_is_here)
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_server_is_asked_through_inspect_once_per_puzzle(tmp_path, capsys, address):
+    pytest.importorskip("inspect_ai")
     pictures, out = folder_of(tmp_path / "in", 3), tmp_path / "scores"
-    words = ("eval", pictures, "--model", "inspect:openai-api/here/tiny", "--base-url", "http://localhost:1/v1")
-    size = ("--set", "rows=2", "--set", "columns=2", "--max-new-tokens", 64, "--out", out)
-    told(capsys, *words, *size)
+    words = ("eval", pictures, "--model", "inspect:pixelword-chat/tiny", "--base-url", address)
+    size = ("--set", "rows=2", "--set", "columns=2", "--max-new-tokens", 64)
+    told(capsys, *words, *size, "--out", out)
     first = result(out)["groups"]
     assert first[0]["answered"] == 3
     assert first[0]["permutations"]["value"] == 1.0
-    told(capsys, *words, *size)
+    assert len(Server.asked) == 3
+    for body in Server.asked:
+        assert body["path"] == "/v1/chat/completions"
+        assert (body["max_tokens"], body["temperature"]) == (64, 0.0)
+        # Each picture stands behind its label.
+        parts = body["messages"][0]["content"]
+        labels = [before["text"].split()[-2:] for before, part in pairwise(parts) if part["type"] == "image_url"]
+        assert labels == [["Tile", f"{number}:"] for number in (1, 2, 3, 4)]
+    told(capsys, *words, *size, "--out", out)
     assert result(out)["groups"] == first
-    assert asked == [64] * 3
-    assert "another run's puzzles" in told(capsys, *words, *size, "--epoch", 1, code=2)[1]
+    assert len(Server.asked) == 3
+    assert "another run's puzzles" in told(capsys, *words, *size, "--out", out, "--epoch", 1, code=2)[1]
+    unknown = (
+        "eval",
+        pictures,
+        "--model",
+        "inspect:pixelword-chat/other",
+        "--base-url",
+        address,
+        "--out",
+        tmp_path / "x",
+    )
+    assert "no such model" in told(capsys, *unknown, *size, code=2)[1]
+    nobody = ("eval", pictures, "--model", "inspect:nobody/tiny", "--out", tmp_path / "y")
+    assert "Inspect cannot make this model" in told(capsys, *nobody, *size, code=2)[1]
+    nowhere = ("eval", pictures, "--model", "inspect:pixelword-chat/tiny", "--out", tmp_path / "z")
+    assert "--base-url" in told(capsys, *nowhere, *size, code=2)[1]

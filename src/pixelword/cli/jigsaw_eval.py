@@ -173,7 +173,10 @@ def from_inspect(model: str, found: list[Puzzle], source: Path, out: Path, max_n
     """A model that Inspect AI knows, all puzzles at once: its concurrency, retries and logs."""
     with needs("eval"):
         import inspect_ai
+        from inspect_ai._util.error import PrerequisiteError
 
+        # Its import tells Inspect of our own way to a server.
+        from pixelword.jigsaw import chat_server  # noqa: F401
         from pixelword.jigsaw.inspect_task import replies_of, visual_jigsaw
     from pixelword.jigsaw import Reply
     from pixelword.jigsaw.reply_files import known_replies
@@ -182,14 +185,16 @@ def from_inspect(model: str, found: list[Puzzle], source: Path, out: Path, max_n
     left = [one.key.name for one in found if known.get((one.key.name, one.digest()), Reply(None)).text is None]
     got: dict[str, Reply] = {}
     if left:
-        logs = inspect_ai.eval(
-            visual_jigsaw(str(stored(found, source, out / "puzzles")), max_tokens=max_new_tokens),
-            model=model.removeprefix(INSPECT),
-            model_base_url=base_url or None,
-            sample_id=left,
-            log_dir=str(out / "logs"),
-            display="none",
-        )
+        task = visual_jigsaw(str(stored(found, source, out / "puzzles")), max_tokens=max_new_tokens)
+        try:
+            asked = inspect_ai.model.get_model(model.removeprefix(INSPECT), base_url=base_url or None)
+        except (PrerequisiteError, ValueError, ImportError) as error:
+            raise BackendError(
+                "Inspect cannot make this model",
+                got=f"{model}: {getattr(error, 'message', error)}",
+                fix="give inspect:PROVIDER/NAME; for a server, inspect:pixelword-chat/NAME and --base-url",
+            ) from error
+        logs = inspect_ai.eval(task, model=asked, sample_id=left, log_dir=str(out / "logs"), display="none")
         for log in logs:
             if log.error is not None:
                 raise BackendError("Inspect could not run the task", got=log.error.message, fix="see its log")
