@@ -15,9 +15,8 @@ from pixelword.cli.main import run
 from pixelword.data import PackedLoader
 from pixelword.errors import DataError
 from pixelword.model import neo_tiny
-from pixelword.train import first_stage
+from pixelword.train import checkpoints, first_stage
 from pixelword.train.doctor import examine_recipe, recipes
-from pixelword.train.packed import PackedTrainer
 from tests.convert.qwen3_folder import save_qwen3
 from tests.train.small_run import small_recipe, write_data
 
@@ -66,13 +65,7 @@ def test_adapters_are_sound_and_a_large_model_is_tried_in_small(folder, monkeypa
 
 
 def test_a_trainer_that_forgets_its_random_generators_is_named(folder, monkeypatch):
-    resume = PackedTrainer._resume
-
-    def forgetful(self: PackedTrainer, *arguments: Any) -> None:
-        resume(self, *arguments)
-        torch.manual_seed(9)
-
-    monkeypatch.setattr(PackedTrainer, "_resume", forgetful)
+    monkeypatch.setattr(checkpoints, "set_random_state", lambda state: torch.manual_seed(9))
     monkeypatch.setattr(recipes, "LARGE", 1000)
     diagnosis = examine_recipe(first(folder))
     assert {finding.check for finding in diagnosis.findings} == {"resume"}, str(diagnosis)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pixelword.train.plan import Lengths, Plan
 
 BAR = 40
+BUSY = 0.8
+"""Share of the time that a process has a processor on a machine of its own."""
 
 
 def plan(
@@ -83,7 +85,7 @@ def numbers(planned: Plan) -> Table:
         "rows": f"{lengths.packed:.1%} full, {lengths.samples_per_row:.1f} samples each",
         "bad rows": ", ".join(f"{name}: {sum(why.values())}" for name, why in lengths.bad.items() if why) or "none",
         "measured on": f"{probe.device}, {probe.steps} steps",
-        "step": f"{planned.step_seconds:.3g} s",
+        "step": f"{planned.step_seconds:.3g} s{shared(planned)}",
         "speed": f"{planned.tokens_per_second:,.0f} tokens/s, {planned.images_per_second:.3g} images/s",
         "MFU": f"{planned.use:.1%}",
         "peak memory": f"{size(planned.memory)} of the process"
@@ -97,6 +99,15 @@ def numbers(planned: Plan) -> Table:
     for name, text in rows.items():
         table.add_row(name, text)
     return table
+
+
+def shared(planned: Plan) -> str:
+    """A warning where others used the processor too, so that times are too long."""
+    probe = planned.probe
+    probed = probe.micro_batches * probe.micro_seconds + probe.other_seconds
+    if not probe.device.startswith("CPU") or probe.processor_seconds > BUSY * probed:
+        return ""
+    return f" ({probe.processor_seconds:.3g} s of processor time: others use this machine too)"
 
 
 def size(count: float) -> str:

@@ -61,7 +61,8 @@ def _cursor(loaders: Callable[[], Cursor]) -> list[Finding]:
 
 def _two_runs(whole: Path, resumed: Path) -> list[Finding]:
     """Compare every file of the last checkpoints of the uninterrupted and of the resumed run."""
-    names = sorted({path.name for folder in (whole, resumed) for path in folder.iterdir()} - NOT_COMPARED)
+    files = [path.relative_to(run) for run in (whole, resumed) for path in run.rglob("*") if path.is_file()]
+    names = sorted({str(name) for name in files if name.name not in NOT_COMPARED})
     differing = [name for name in names if not _same_file(whole / name, resumed / name)]
     if not differing:
         return []

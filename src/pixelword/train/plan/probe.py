@@ -40,6 +40,7 @@ class Probe:
         micro_batches: of each of them.
         micro_seconds: mean time of one micro-batch.
         other_seconds: mean time of a step beside its micro-batches: waiting for data, clipping, the optimiser.
+        processor_seconds: mean time of a step that the process really had a processor, over all its threads.
         tokens, images: of one micro-batch, padding left out.
         use: share of the machine's peak (MFU).
         memory, gpu_memory: most bytes of the process, and of tensors on the GPU.
@@ -53,6 +54,7 @@ class Probe:
     micro_batches: int
     micro_seconds: float
     other_seconds: float
+    processor_seconds: float
     tokens: float
     images: float
     use: float
@@ -73,6 +75,7 @@ class Stopwatch(TrainerCallback):
         self.began = time.perf_counter()
         self.micro: list[list[float]] = [[]]
         self.ends = [self.began]
+        self.processor = [time.process_time()]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.began = self.ends[0] = now()
@@ -87,6 +90,7 @@ class Stopwatch(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.ends.append(now())
+        self.processor.append(time.process_time())
         self.micro.append([])
         late = self.ends[-1] - self.began > self.seconds and state.global_step > WARM
         if state.global_step >= WARM + self.steps or late:
@@ -143,6 +147,7 @@ def probe(recipe: Recipe, folder: Path, *, steps: int, seconds: float) -> tuple[
         micro_batches=per_step,
         micro_seconds=micro,
         other_seconds=max(0.0, (watch.ends[-1] - watch.ends[WARM]) / counted - per_step * micro),
+        processor_seconds=(watch.processor[-1] - watch.processor[WARM]) / counted,
         tokens=fmean(line["tokens"] for line in numbers) / per_step,
         images=fmean(line["images/s"] * line["seconds/step"] for line in numbers) / per_step,
         use=fmean(line["MFU"] * line["seconds/step"] for line in numbers)
