@@ -15,6 +15,7 @@ from pixelword.ablate.build import Builder
 from pixelword.ablate.compare import compare, spread
 from pixelword.ablate.encoder import EncoderForConditionalGeneration
 from pixelword.ablate.exam import EXAM_LENGTH, KINDS, exam_scenes, sit_exam
+from pixelword.ablate.floor import blind_floor, steps
 from pixelword.ablate.outcome import Outcome
 from pixelword.ablate.page import alone, markdown, plots
 from pixelword.ablate.plan import DEPTHS, NATIVE, ROWS, Budget, arms_of, budget_of, learns_of, reuse_arms
@@ -23,7 +24,7 @@ from pixelword.errors import ConfigError, ShapeError
 from pixelword.model.rope import pair_table
 from pixelword.train import BranchCollator, Machine, first_stage
 from pixelword.train.learns import select
-from pixelword.world import Example, caption
+from pixelword.world import Example, caption, examples
 
 PLAIN = Machine(bfloat16=False, compiled=False, why="float32, eager")
 SMALL = Budget(words=2, see=1, answer=2, pictures=2, scenes=4)
@@ -308,9 +309,20 @@ def test_a_reference_near_chance_or_the_ceiling_is_said():
         assert advice in text and ("outside 60 to 95 %" in text) == bool(advice)
 
 
+def test_the_floor_is_what_words_alone_give_away():
+    scenes = exam_scenes(0, 40)
+    for scene in scenes:
+        assert [word for _, word in steps(scene)] == [*caption(scene.scene, "list", None).split(), "end"]
+    # With one scene learnt, its own words are known and every guess at them is right.
+    first = next(iter(examples("train", 5, questions=1)))
+    assert blind_floor([first], 5, learnt=1) == 1.0
+    floor = blind_floor(scenes, 0, learnt=500)
+    assert (1 / 6 + 1 / 4 + 1 / 9 + 1 / 2) / 4 < floor < 0.55
+
+
 def test_a_plot_stands_alone_as_a_file():
     outcomes = [made_up(arm, seed, 60 + 3 * seed + (arm == "H")) for arm in "AH" for seed in range(3)]
-    for plot in plots(compare([BY_NAME["A"], BY_NAME["H"]], outcomes)):
+    for plot in plots(compare([BY_NAME["A"], BY_NAME["H"]], outcomes), floor=0.4):
         svg = alone(plot)
         root = ElementTree.fromstring(svg)
         assert root.tag == "{http://www.w3.org/2000/svg}svg" and "var(" not in svg

@@ -29,16 +29,20 @@ READING = (
 )
 
 
-def write_results(out: Path, name: str, arms: Sequence[Arm], outcomes: Sequence[Outcome]) -> Path:
-    """Write everything about an experiment into the folder of its runs; returns the page."""
+def write_results(out: Path, name: str, arms: Sequence[Arm], outcomes: Sequence[Outcome], floor: float) -> Path:
+    """Write everything about an experiment into the folder of its runs; returns the page.
+
+    `floor` is the share of right words that needs no picture.
+    """
     lines = compare(arms, outcomes)
     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
     runs = [outcome.model_dump(mode="json") for outcome in outcomes]
     write_json(
-        out / f"{name}.json", {"experiment": name, **run, "arms": [as_json(line) for line in lines], "runs": runs}
+        out / f"{name}.json",
+        {"experiment": name, "floor": floor, **run, "arms": [as_json(line) for line in lines], "runs": runs},
     )
     write_whole(out / f"{name}.md", markdown(lines))
-    shares, differences = plots(lines)
+    shares, differences = plots(lines, floor)
     write_whole(out / f"{name}.svg", alone(shares))
     write_whole(out / f"{name}-differences.svg", alone(differences))
     budget = run["budget"]
@@ -95,11 +99,11 @@ def markdown(lines: Sequence[Line]) -> str:
     return f"{text}\n{warning}\n" if warning else text
 
 
-def plots(lines: Sequence[Line]) -> tuple[BarPlot, BarPlot]:
+def plots(lines: Sequence[Line], floor: float) -> tuple[BarPlot, BarPlot]:
     """The shares with both intervals, and the differences to the reference."""
     names = [f"{line.arm.name}  {line.arm.title}" for line in lines]
     over_seeds = [estimate(line.right, (0.0, 1.0)) for line in lines]
-    ends = [end for line in lines for end in (line.pooled.low, line.pooled.high)]
+    ends = [floor, *(end for line in lines for end in (line.pooled.low, line.pooled.high))]
     ends += [end for one in over_seeds if one for end in (one.low, one.high)]
     shares = BarPlot(
         names,
@@ -107,10 +111,11 @@ def plots(lines: Sequence[Line]) -> tuple[BarPlot, BarPlot]:
             BarGroup("mean of seeds, t interval", over_seeds),
             BarGroup("all words, Wilson", [line.pooled for line in lines]),
         ],
+        chance=floor,
         marks="dots",
         limits=(max(0.0, min(ends) - 0.03), min(1.0, max(ends) + 0.03)),
         x_label="right words",
-        caption="Right words of held-out descriptions.",
+        caption="Right words of held-out descriptions. Dashed: the best guess without the picture.",
     )
     others = [line for line in lines if line.difference is not None]
     apart = [estimate(line.difference) for line in others]
@@ -144,7 +149,9 @@ def alone(plot: BarPlot) -> str:
     marks = {"circle": "\u25cf", "square": "\u25a0", "chance": "\u2506"}
     legend, place = "", 12.0
     for entry in plot.legend:
-        said = "none" if entry.sign == "chance" else entry.name
+        said = (
+            ("no difference" if plot.chance == 0.0 else "without the picture") if entry.sign == "chance" else entry.name
+        )
         colour = INK.get(entry.colour, INK["ink"])
         legend += f'<text x="{place:g}" y="18" font-size="12" fill="{colour}">{marks.get(entry.sign, "")} {said}</text>'
         place += 30 + 6.6 * len(said)

@@ -17,6 +17,7 @@ import logging
 import shutil
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from transformers import Qwen3ForCausalLM
 
 from pixelword.ablate.build import Builder
 from pixelword.ablate.exam import EXAM_LENGTH, exam_scenes, sit_exam
+from pixelword.ablate.floor import blind_floor
 from pixelword.ablate.folder import begin, logged_to
 from pixelword.ablate.outcome import Outcome
 from pixelword.ablate.page import write_results
@@ -69,7 +71,8 @@ def run(experiment: str, out: Path, seeds: int, minutes: float, host: str) -> Pa
     with Bars(len(arms) * seeds) as bars, logged_to(out / "log.txt"), quiet_transformers():
         ablation = Ablation(out, budget, machine, bars)
         outcomes = [ablation.outcome(arm, seed) for seed in range(seeds) for arm in arms]
-    return write_results(out, experiment if host == "parent" else f"{experiment}-{host}", arms, outcomes)
+    floor = fmean(blind_floor(exam_scenes(seed, budget.scenes), seed) for seed in range(seeds))
+    return write_results(out, experiment if host == "parent" else f"{experiment}-{host}", arms, outcomes, floor)
 
 
 class Ablation:
@@ -171,4 +174,4 @@ class Ablation:
 def losses(folder: Path) -> list[float]:
     """The loss of every step of a stage."""
     log = json.loads((folder / "log.json").read_text(encoding="utf-8"))
-    return [entry["loss"] for entry in log if "loss" in entry]
+    return [round(entry["loss"], 4) for entry in log if "loss" in entry]
