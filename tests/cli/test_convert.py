@@ -64,6 +64,7 @@ def test_a_released_folder_in_and_out(tmp_path, capsys):
         (("neo", "{qwen3}", "{new}"), "not a NEO folder"),
         (("neo", "{neo}", "{new}", "--dtype", "float31"), "did you mean 'float32'"),
         (("neo", "{neo}", "{new}", "--max-shard-size", "lots"), "max_shard_size"),
+        (("neo", "{neo}", "{new}", "--max-shard-size", "0KB"), "max_shard_size"),
         (("neo", "{neo}", "{qwen3}"), "exists already"),
         (("qwen3", "{neo}", "{new}"), "must be a Qwen3"),
         (("qwen3", "{qwen3}", "{new}", "--set", "rope_theta_hw"), "KEY=VALUE"),

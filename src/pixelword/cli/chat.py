@@ -44,6 +44,7 @@ def chat(
     """
     with needs("model"):
         import torch
+        from transformers.utils.logging import disable_progress_bar
 
         from pixelword.cli.conversation import Conversation, Manner
         from pixelword.cli.devices import device_named, dtype_named
@@ -53,6 +54,7 @@ def chat(
         raise ConfigError("--top-p must be above 0", got=top_p, fix="use --temperature 0 for the likeliest token")
     place, kind = device_named(device), dtype_named(dtype)
     bounds = {"min_pixels": min_pixels, "max_pixels": max_pixels}
+    disable_progress_bar()  # the answer alone is printed
     network, processor = load_released(model, dtype=kind, **{k: v for k, v in bounds.items() if v is not None})
     network.to(place)  # type: ignore[arg-type]
     if seed is not None:
