@@ -52,6 +52,8 @@ def check_labels(subject: Subject) -> Checked:
     head = subject.network.get_output_embeddings()
     if head is None or getattr(head, "weight", None) is None:
         return not_applicable("labels", "the model names no output embedding, so what it is taught cannot be read")
+    if subject.network.base_model is subject.network:
+        return not_applicable("labels", "the model has no backbone of its own whose final states could be read")
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
     for number, batch in enumerate(subject.batches):
