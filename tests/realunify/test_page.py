@@ -20,7 +20,7 @@ from pixelword.realunify.diagnosis import Box
 from pixelword.realunify.judge import calibration_block, mini_trials, run_trials
 from pixelword.realunify.judge.settings import JudgeSettings
 from pixelword.realunify.mini import Skills, simulate
-from pixelword.realunify.page import build_page, export, looks, read_run, read_runs
+from pixelword.realunify.page import EvaluatedRun, build_page, export, looks, read_run, read_runs, with_incomplete
 from pixelword.realunify.page.exports import harmless
 from pixelword.realunify.page.numbers import average
 from pixelword.realunify.page.verdict import verdict
@@ -94,9 +94,9 @@ def bare_run(
     return folder
 
 
-def words_of(folder: Path) -> str:
+def words_of(run: EvaluatedRun) -> str:
     """The verdict alone, as text."""
-    pieces = verdict([read_run(folder)])
+    pieces = verdict([run])
     return " ".join(plain(piece.parts if isinstance(piece, Paragraph) else piece.words) for piece in pieces)
 
 
@@ -151,7 +151,7 @@ def test_boxes_are_those_of_the_two_results(folders, page):
     ],
 )
 def test_the_words_name_the_skill_that_was_set_low(tmp_path, skills, ueg, geu):
-    told = words_of(bare_run(tmp_path / "run", skills))
+    told = words_of(read_run(bare_run(tmp_path / "run", skills)))
     assert f"UEG. The bottleneck is {ueg}" in told
     assert f"GEU. The bottleneck is {geu}" in told
     assert "UEG. Knowing and drawing: step by step is better" in told
@@ -159,7 +159,7 @@ def test_the_words_name_the_skill_that_was_set_low(tmp_path, skills, ueg, geu):
 
 
 def test_equal_skills_are_not_decided_and_guessing_is_called_guessing(tmp_path):
-    told = words_of(bare_run(tmp_path / "run", Skills(0.1, 0.1, 0.1)))
+    told = words_of(read_run(bare_run(tmp_path / "run", Skills(0.1, 0.1, 0.1))))
     assert "The bottleneck is" not in told
     assert told.count("is not decided") == 2
     assert "MR-II, MT, AF and CN cannot be told from guessing" in told
@@ -171,13 +171,15 @@ def test_what_waits_for_the_judge_has_no_average(tmp_path):
             return record.model_copy(update={"status": Status.JUDGE_FAILED, "right": None})
         return record
 
-    root = read(
-        build_page([read_run(bare_run(tmp_path / "run", Skills(0.8, 0.8, 0.8), 4, change=waiting))]).page.html()
-    )
+    folder = bare_run(tmp_path / "run", Skills(0.8, 0.8, 0.8), 4, change=waiting)
+    root = read(build_page([read_run(folder)]).page.html())
     assert "The run is incomplete. 3 items wait for the judge" in section(root, "verdict").text
     (row,) = [r for r in section(root, "scores").all("tr") if r.text.startswith("UEG, mean")]
     assert [cell.text for cell in row.all("td")] == ["incomplete"] * 3
     assert not [tile for tile in root.one("dl", class_="tiles").all("dt") if "UEG" in tile.text]
+    asked_for = with_incomplete(read_run(folder))
+    assert average(asked_for.arms[Protocol.DIRECT], Track.UEG) is not None
+    assert "they count as wrong" in words_of(asked_for)
 
 
 def test_not_supported_is_no_zero(tmp_path):

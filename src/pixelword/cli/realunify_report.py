@@ -21,6 +21,9 @@ def report(
         list[Path] | None, typer.Option(help="Trials of a judge, from `calibrate`; may be repeated.")
     ] = None,
     block_list: Annotated[Path | None, typer.Option(help="YAML file of items to leave out, with reasons.")] = None,
+    allow_incomplete: Annotated[
+        bool, typer.Option("--allow-incomplete", help="Show averages though items wait for the judge.")
+    ] = False,
     show_items: Annotated[
         bool, typer.Option("--show-items", help="Put in the data's prompts and pictures. Keep such a page to yourself.")
     ] = False,
@@ -28,13 +31,15 @@ def report(
     """Write one offline page about a run, or about several beside each other."""
     from pixelword.realunify import read_block_list
     from pixelword.realunify.judge import calibration_block, read_trials
-    from pixelword.realunify.page import build_page, read_runs
+    from pixelword.realunify.page import build_page, read_runs, with_incomplete
     from pixelword.realunify.page import export as write_numbers
 
     read = read_runs(runs, scoring=scoring)
     if block_list is not None:
         known = {item for run in read for arm in run.arms.values() for item in arm.expected}
         read = read_runs(runs, scoring=scoring, blocked=read_block_list(block_list, known))
+    if allow_incomplete:
+        read = [with_incomplete(run) for run in read]
     blocks = [calibration_block(read_trials(path)) for path in calibration or []]
     built = build_page(read, calibrations=blocks, show_items=show_items)
     written = built.page.write(out)

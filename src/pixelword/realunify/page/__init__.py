@@ -6,8 +6,8 @@ page.write("comparison.html")
 export(Path("numbers"), runs, signs)
 """
 
-from pixelword.realunify.page.arms import Arm, EvaluatedRun, read_run, read_runs
+from pixelword.realunify.page.arms import Arm, EvaluatedRun, read_run, read_runs, with_incomplete
 from pixelword.realunify.page.build import Report, build_page
 from pixelword.realunify.page.exports import export
 
-__all__ = ["Arm", "EvaluatedRun", "Report", "build_page", "export", "read_run", "read_runs"]
+__all__ = ["Arm", "EvaluatedRun", "Report", "build_page", "export", "read_run", "read_runs", "with_incomplete"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +26,7 @@ class Arm:
     Args:
         expected: the denominators; blocked items are in neither these nor the records.
         further_samples: records of second and later samples, which the page counts and leaves out.
+        allow_incomplete: show averages though items wait for the judge; these count as wrong.
     """
 
     run: str
@@ -33,6 +34,7 @@ class Arm:
     records: Mapping[ItemId, ItemRecord]
     expected: frozenset[ItemId]
     further_samples: int = 0
+    allow_incomplete: bool = False
 
     @cached_property
     def results(self) -> list[ItemResult]:
@@ -41,6 +43,10 @@ class Arm:
     @cached_property
     def table(self) -> ScoreTable:
         return score_table(self.results, self.expected, self.protocol)
+
+    def headline(self, track: Track | None = None) -> str | None:
+        """The printed average of a track, or the total; None where there is none to print."""
+        return self.table.headline(track, allow_incomplete=self.allow_incomplete)
 
     def of(self, track: Track) -> list[ItemResult]:
         return [result for result in self.results if result.item.track == track]
@@ -166,6 +172,11 @@ def arm_of(
     wanted = frozenset(expected or first) - frozenset(blocked)
     kept = {item: first[item] for item in sorted(first) if item in wanted}
     return Arm(run, protocol, kept, wanted, len(mine) - len(first))
+
+
+def with_incomplete(run: EvaluatedRun) -> EvaluatedRun:
+    """The run with averages though items wait for the judge."""
+    return replace(run, arms={protocol: replace(arm, allow_incomplete=True) for protocol, arm in run.arms.items()})
 
 
 def read_runs(

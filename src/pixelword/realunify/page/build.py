@@ -21,7 +21,7 @@ from pixelword.realunify.page.scores_section import scores
 from pixelword.realunify.page.steps_section import differences, steps
 from pixelword.realunify.page.verdict import verdict
 from pixelword.realunify.taxonomy import Protocol
-from pixelword.report import Page, Paragraph, Piece, Table, Tile, Tiles, format_count
+from pixelword.report import Code, Page, Paragraph, Piece, Table, Tile, Tiles, format_count
 from pixelword.report.pieces import Cell
 
 MOST_RUNS = 6
@@ -141,7 +141,8 @@ def manifest(runs: Sequence[EvaluatedRun]) -> list[Piece]:
         if further:
             rows.append([run.name, "", "", further, "records of further samples, which no table counts"])
     blocked: list[list[Cell]] = [[str(item), reason] for run in runs[:1] for item, reason in run.blocked.items()]
-    pieces: list[Piece] = [costs(runs), Table(["run", "started", "task", "items", "what"], rows, "Every start.")]
+    logs = Paragraph("Every sample with its messages is in Inspect's logs, in ", Code("logs"), " of the run's folder.")
+    pieces: list[Piece] = [costs(runs), Table(["run", "started", "task", "items", "what"], rows, "Every start."), logs]
     if blocked:
         pieces.append(Table(["item", "reason"], blocked, "Blocked items, in no number of this page."))
     return pieces

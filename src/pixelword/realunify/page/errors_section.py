@@ -14,7 +14,7 @@ from pixelword.realunify.page.numbers import category_name
 from pixelword.realunify.page.scores_section import arms_of
 from pixelword.realunify.records import ItemRecord
 from pixelword.realunify.taxonomy import ItemId, Protocol, Track
-from pixelword.report import Paragraph, Piece, Proportion, Table
+from pixelword.report import Fold, Paragraph, Piece, Proportion, Table
 from pixelword.report.pieces import Cell
 
 DEFAULT_PATCHES = 4
@@ -97,7 +97,7 @@ def errors(runs: Sequence[EvaluatedRun], signs: Sequence[Signs]) -> list[Piece]:
         for _, arm in arms
     ]
     rows: list[list[Cell]] = [
-        [kind.value, *(count[kind] if has_sign(kind) else None for count in counts), SIGNS[kind]]
+        [kind.value, *(count[kind] if has_sign(kind) else None for count in counts)]
         for kind in ErrorClass
         if not has_sign(kind) or any(count[kind] for count in counts)
     ]
@@ -105,8 +105,13 @@ def errors(runs: Sequence[EvaluatedRun], signs: Sequence[Signs]) -> list[Piece]:
         "Items that are not right, by what a program can see of them. A sign is a hint and no diagnosis; an item may "
         "show several. Look at the items below before you believe a class."
     )
-    columns = ["error class", *(label for label, _ in arms), "sign"]
-    pieces: list[Piece] = [Paragraph(told), Table(columns, rows, "Items with each sign.")]
+    columns = ["error class", *(label for label, _ in arms)]
+    meanings = Table(["error class", "sign"], [[kind.value, SIGNS[kind]] for kind in ErrorClass])
+    pieces: list[Piece] = [
+        Paragraph(told),
+        Table(columns, rows, "Items with each sign. An empty row has no sign that a program could see."),
+        Fold("what the signs are", [meanings]),
+    ]
     for run, each in zip(runs, signs, strict=True):
         if (table := edits_table(run, each, named=len(runs) > 1)) is not None:
             pieces.append(table)

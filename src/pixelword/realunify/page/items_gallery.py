@@ -13,7 +13,7 @@ from pixelword.realunify.page.readings import shortened
 from pixelword.realunify.page.scores_section import Labelled, arms_of
 from pixelword.realunify.records import ItemRecord, Polled, StoredPicture
 from pixelword.realunify.taxonomy import CATEGORIES, ItemId, Protocol, Status, Track
-from pixelword.report import Answer, Card, Code, Gallery, Listing, Paragraph, Picture, Piece, Table
+from pixelword.report import Answer, Card, Code, Fold, Gallery, Listing, Paragraph, Picture, Piece, Table
 from pixelword.report.pieces import Cell
 
 OPEN_STATUSES = frozenset({Status.JUDGE_FAILED, Status.JUDGE_UNPARSED, Status.NOT_SUPPORTED})
@@ -98,10 +98,9 @@ def card(
     if classes:
         more.append(Paragraph("Signs: ", ", ".join(classes), ".", tone="note"))
     if show_items:
-        more += [
-            Listing(first.prompt, "prompt"),
-            *(piece for label, record in records for piece in told(label, record)),
-        ]
+        more += quoted("prompt", first.prompt)
+        more += [piece for label, record in records for piece in told(label, record)]
+        more += polls(records)
     return Card(
         pictures[0] if pictures else None,
         [answer(label, record) for label, record in records],
@@ -145,19 +144,34 @@ def told(label: str, record: ItemRecord) -> list[Piece]:
     pieces: list[Piece] = []
     if record.rewritten is not None and record.protocol != Protocol.DIRECT:
         given = "true prompt" if record.protocol == Protocol.ORACLE_INTERMEDIATE else "rewritten prompt"
-        pieces.append(Listing(record.rewritten, f"{label}: {given}" + (", cut to the limit" * record.truncated)))
+        pieces += quoted(f"{label}, {given}" + ", cut to the limit" * record.truncated, record.rewritten)
     if record.track == Track.GEU and record.reply is not None:
-        pieces.append(Listing(record.reply, f"{label}: reply"))
-    if record.polled:
-        rows: list[list[Cell]] = [
-            [each.question, each.expected, each.verdict or "undecided", judge_words(each)] for each in record.polled
-        ]
-        pieces.append(Table(["judge was asked", "expected", "said", "replies"], rows, label))
+        pieces += quoted(f"{label}, reply", record.reply)
     if record.note:
         pieces.append(Paragraph(f"{label}: ", Code(shortened(record.note)), tone="note"))
     return pieces
 
 
-def judge_words(polled: Polled) -> Code:
+def quoted(name: str, text: str) -> list[Piece]:
+    """A text under its name. A caption would count it as a figure of the page."""
+    return [Paragraph(name, tone="note"), Listing(text)]
+
+
+def polls(records: Sequence[tuple[str, ItemRecord]]) -> list[Piece]:
+    """The judge's questions with the verdict of each protocol, and its replies behind a fold."""
+    polled = [(label, record) for label, record in records if record.polled]
+    if not polled:
+        return []
+    questions = {each.question: each.expected for _, record in polled for each in record.polled}
+    said = [{each.question: each.verdict or "undecided" for each in record.polled} for _, record in polled]
+    rows: list[list[Cell]] = [
+        [question, expected, *(verdicts.get(question) for verdicts in said)] for question, expected in questions.items()
+    ]
+    lines = [f"{label}: {each.question}\n  {judge_words(each)}" for label, record in polled for each in record.polled]
+    table = Table(["judge was asked", "expected", *(label for label, _ in polled)], rows)
+    return [table, Fold("the judge's replies", [Listing("\n".join(lines))])]
+
+
+def judge_words(polled: Polled) -> str:
     """The replies of all votes, shortened."""
-    return Code(" | ".join(shortened(vote.call.text or vote.call.outcome.value) for vote in polled.votes))
+    return " | ".join(shortened(vote.call.text or vote.call.outcome.value) for vote in polled.votes)

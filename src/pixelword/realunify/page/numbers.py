@@ -26,7 +26,7 @@ def average(arm: Arm, track: Track) -> Estimate | None:
 
     None where a category is absent or not supported, and where items still wait for the judge.
     """
-    headline = arm.table.headline(track)
+    headline = arm.headline(track)
     if headline is None:
         return None
     cells = [arm.table.categories[name] for name in arm.categories(track)]
@@ -37,7 +37,7 @@ def average(arm: Arm, track: Track) -> Estimate | None:
 
 def total(arm: Arm) -> str:
     """0.6 UEG + 0.4 GEU as printed, or a dash."""
-    return arm.table.headline() or "\u2013"
+    return arm.headline() or "\u2013"
 
 
 def change(difference: Difference) -> Estimate:

@@ -108,7 +108,7 @@ def corrected_for_chance(found: Estimate | None, chance: float) -> Estimate | No
 
 def totals(arms: Sequence[Labelled]) -> Table:
     rows: list[list[Cell]] = [
-        [label, *(arm.table.headline(track) or "\u2013" for track in Track), total(arm), len(arm.records)]
+        [label, *(arm.headline(track) or "\u2013" for track in Track), total(arm), len(arm.records)]
         for label, arm in arms
     ]
     caption = "Averages as the benchmark prints them: one decimal, halves up. Total = 0.6 UEG + 0.4 GEU."

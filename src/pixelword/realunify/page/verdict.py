@@ -39,14 +39,11 @@ def cautions(run: EvaluatedRun) -> list[Piece]:
     pieces: list[Piece] = []
     waiting = sum(cell.open for arm in run.arms.values() for cell in arm.table.categories.values())
     if waiting:
-        pieces.append(
-            Paragraph(
-                Strong("The run is incomplete. "),
-                f"{waiting} {'item waits' if waiting == 1 else 'items wait'} for the judge, so its averages are not "
-                "shown. Judge again, and the stored pictures are used.",
-                tone="warning",
-            )
-        )
+        allowed = any(arm.allow_incomplete for arm in run.arms.values())
+        averages = "they count as wrong in its averages" if allowed else "so its averages are not shown"
+        text = f"{waiting} {'item waits' if waiting == 1 else 'items wait'} for the judge, {averages}. "
+        again = "Judge again, and the stored pictures are used."
+        pieces.append(Paragraph(Strong("The run is incomplete. "), text, again, tone="warning"))
     missing = sum(cell.missing for arm in run.arms.values() for cell in arm.table.categories.values())
     if missing:
         expected = sum(len(arm.expected) for arm in run.arms.values())
