@@ -167,6 +167,8 @@ def finish(
         done |= {"verdict": trainer.monitor.verdict, "gate": trainer.passed and trainer.passed.as_json()}
     beside = out / "model.partial"
     shutil.rmtree(beside, ignore_errors=True)
+    for config in (trainer.model.config, trainer.model.generation_config):
+        config.use_cache = True  # switched off for training; a saved "no" would slow every answer down
     trainer.save_model(str(beside))
     if trainer.is_world_process_zero():
         processor.save_pretrained(beside)
