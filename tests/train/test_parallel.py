@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from pixelword.errors import CheckpointError, ConfigError
 from pixelword.model import NeoForConditionalGeneration
+from pixelword.train.parallel import refuse_other_sharding
 from pixelword.train.parallel_checkpoint import load_tensors, save_tensors
 from pixelword.train.parallel_model import every_batch_looks, mesh_of, shard
 from tests.train import sharded_jobs as jobs
@@ -66,6 +67,14 @@ def test_every_parameter_is_spread_and_the_parts_make_the_whole(tied):
         for (name, _, _, shape), (_, _, _, other) in zip(first, second, strict=True)
     }
     assert sizes == whole
+
+
+@pytest.mark.parametrize("variable", ["ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP"])
+def test_other_ways_of_sharding_are_refused_and_not_ignored(monkeypatch, variable):
+    refuse_other_sharding()
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(ConfigError, match="torchrun"):
+        refuse_other_sharding()
 
 
 def test_adapters_that_come_too_late_are_refused():

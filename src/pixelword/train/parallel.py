@@ -6,6 +6,7 @@ Values travel as JSON, so that nothing is unpickled.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pixelword.errors import BackendError, CheckpointError, PixelWordError
+from pixelword.errors import BackendError, CheckpointError, ConfigError, PixelWordError
 
 GONE = (
     "connection closed by peer",
@@ -27,6 +28,22 @@ GONE = (
     "remote process",
 )
 """What gloo and NCCL say, in lower case, when another process does not answer any more."""
+
+
+def refuse_other_sharding() -> None:
+    """Recipes are spread by FSDP2 through torchrun; what `accelerate launch` was told instead would be ignored.
+
+    Raises:
+        ConfigError: accelerate was told to use DeepSpeed or its own FSDP.
+    """
+    for variable, name in (("ACCELERATE_USE_DEEPSPEED", "DeepSpeed"), ("ACCELERATE_USE_FSDP", "FSDP")):
+        if os.environ.get(variable, "false").lower() in ("true", "1"):
+            raise ConfigError(
+                f"a recipe is not trained with accelerate's {name}",
+                got=f"{variable}={os.environ[variable]}",
+                fix="start it with torchrun, which spreads the model by FSDP2; or train the model, an ordinary "
+                "transformers one, with transformers' own Trainer",
+            )
 
 
 def number_of_processes() -> int:

@@ -34,7 +34,7 @@ from pixelword.errors import CheckpointError
 from pixelword.recipe import Recipe, differences, fingerprint, resolved
 from pixelword.train import checkpoints, learns
 from pixelword.train.packed import PackedTrainer
-from pixelword.train.parallel import lost_worker_explained
+from pixelword.train.parallel import lost_worker_explained, refuse_other_sharding
 from pixelword.train.parallel_placement import Spread
 from pixelword.train.placement import Placement
 from pixelword.train.ranks import everyone
@@ -81,11 +81,13 @@ def run_recipe(
 
     Raises:
         BackendError: another process of the run is gone.
+        ConfigError: accelerate was told to shard the model in its own way.
         CheckpointError: the folder belongs to another recipe, or a checkpoint to another architecture.
         DataError: the data is not what it was.
         TrainingError: the loss is no number, or a checkpoint cannot be written.
         PixelWordError: the recipe asks for something that is not there.
     """
+    refuse_other_sharding()
     arguments = training_arguments(recipe, run)
     placement = place(recipe, arguments)
     if (run / "done.json").exists():
