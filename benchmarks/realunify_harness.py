@@ -20,7 +20,7 @@ from typing import Any
 
 from pixelword.realunify.inspecting.running import run_plan
 from pixelword.realunify.store import Store
-from tests.realunify.harness import KEY, Plan, command, environment, killed_after, known, plan_for
+from tests.realunify.harness import KEY, Plan, asked_name, command, environment, killed_after, known, plan_for
 from tests.realunify.loopback import FAULTS, Loopback
 
 RESULTS = Path(__file__).parent / "results"
@@ -52,29 +52,33 @@ def faults(out: Path, number: int = 100, share: float = 0.3) -> dict[str, Any]:
     }
 
 
-def kills(out: Path, number: int = 5, times: int = 20, seed: int = 0) -> dict[str, Any]:
+def kills(out: Path, number: int = 15, times: int = 20, seed: int = 0) -> dict[str, Any]:
     """Kill -9 at random moments, then the same command to its end; the server counts."""
-    random = Random(seed)
+    random, killed, seen = Random(seed), 0, []
     with Loopback(Plan(side=64, delay=0.02), known(number)) as server:
         line = command(out, server.url, number)
-        killed = sum(killed_after(line, out, random.randint(1, 30)) for _ in range(times))
-        stored = {call.key for call in Store(out).calls()}
-        before = sum(server.asked.values())
+        for _ in range(times):
+            killed += killed_after(line, out, random.randint(1, 30))
+            stored = {asked_name(call) for call in Store(out).calls()}
+            seen.append({name: server.asked[name] for name in stored})
         done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
-        anew = sum(server.asked.values()) - before
+        asked = dict(server.asked)
     store = Store(out)
     calls = [call.key for call in store.calls()]
+    records = store.items().values()
     return {
         "kills": killed,
         "exit status of the last start": done.returncode,
-        "items": len(store.items()),
+        "items": len(records),
         "expected": 2 * 10 * number,
-        "statuses": dict(Counter(str(record.status) for record in store.items().values())),
+        "statuses": dict(Counter(str(record.status) for record in records)),
+        "replies stored": len(calls),
         "replies stored twice": len(calls) - len(set(calls)),
-        "stored before the last start": len(stored),
-        "requests of the last start": anew,
-        "replies stored by the last start": len(calls) - len(stored),
-        "requests in all": before + anew,
+        "replies stored before the last start": len(seen[-1]),
+        "stored replies that were asked for again": sum(
+            asked[name] > count for counts in seen for name, count in counts.items()
+        ),
+        "requests that a kill cut off, and that were sent again": sum(count - 1 for count in asked.values()),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -11,11 +12,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from pixelword.realunify.records import Call
 from pixelword.realunify.run_settings import RunPlan
 from pixelword.realunify.store import Store
 from tests.realunify.loopback import KEY, Knowledge, Loopback, Plan
 
 SIDE = 64
+PATHS = {"generate": "generations", "edit": "edits"}
 
 
 def plan_for(server: Loopback | str, out: Path, number: int, **more: Any) -> RunPlan:
@@ -74,6 +77,13 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OPENAI_API_KEY": KEY, "OMP_NUM_THREADS": "1"}
 
 
+def asked_name(call: Call) -> str:
+    """The name under which the server counts the request of a stored call."""
+    path = "/v1/chat/completions" if call.operation == "understand" else f"/v1/images/{PATHS[call.operation]}"
+    seen = [path, call.prompt, str(call.seed), *(shown.sha256 for shown in call.pictures_in)]
+    return hashlib.sha256("\n".join(seen).encode()).hexdigest()
+
+
 def killed_after(line: list[str], out: Path, replies: int) -> bool:
     """Start a run, kill -9 it once it has stored so many more replies; False when it ended first."""
     file = out / "replies.jsonl"
@@ -90,4 +100,16 @@ def killed_after(line: list[str], out: Path, replies: int) -> bool:
     return not ended
 
 
-__all__ = ["KEY", "SIDE", "Loopback", "Plan", "command", "environment", "killed_after", "known", "plan_for", "statuses"]
+__all__ = [
+    "KEY",
+    "SIDE",
+    "Loopback",
+    "Plan",
+    "asked_name",
+    "command",
+    "environment",
+    "killed_after",
+    "known",
+    "plan_for",
+    "statuses",
+]

@@ -18,7 +18,18 @@ from pixelword.realunify import Protocol, Status, score_table
 from pixelword.realunify.backends import RunStopped
 from pixelword.realunify.inspecting.running import run_plan, score_again
 from pixelword.realunify.store import Store, results_of
-from tests.realunify.harness import KEY, Loopback, Plan, command, environment, killed_after, known, plan_for, statuses
+from tests.realunify.harness import (
+    KEY,
+    Loopback,
+    Plan,
+    asked_name,
+    command,
+    environment,
+    killed_after,
+    known,
+    plan_for,
+    statuses,
+)
 from tests.realunify.loopback import FAULTS
 
 # Both come from Inspect: a deprecated argument inside its display, and streams that it leaves to the collector.
@@ -83,9 +94,11 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path):
         cut_half_a_line(out)
         stored = {call.key: call for call in Store(out).calls()}
         before = dict(server.asked)
+        counted = {asked_name(call): before[asked_name(call)] for call in stored.values()}
         done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert len(stored) <= sum(before.values())
+        assert counted == {name: server.asked[name] for name in counted}, "no stored reply was asked for again"
         asked_anew = sum(server.asked.values()) - sum(before.values())
     store = Store(out)
     calls = list(store.calls())
