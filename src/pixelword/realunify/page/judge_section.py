@@ -29,7 +29,9 @@ def judged(runs: Sequence[EvaluatedRun], calibrations: Sequence[CalibrationBlock
     for block in calibrations:
         pieces += calibration_pieces(block)
     if calibrations:
-        pieces.append(corrected_table(runs, calibrations))
+        corrected = corrected_table(runs, calibrations)
+        other = "No score was corrected: the calibrated judges, with their wordings, judged none of these runs alone."
+        pieces.append(corrected if corrected.rows else Paragraph(other, tone="note"))
     else:
         told = "How often this judge errs was not measured. Pictures of the mini, whose truth is known, tell it: "
         pieces.append(Paragraph(told, Code("pixelword realunify calibrate"), ".", tone="note"))
@@ -125,11 +127,12 @@ def corrected_table(runs: Sequence[EvaluatedRun], calibrations: Sequence[Calibra
     """UEG as judged, and corrected for the errors of the judge that judged it alone."""
     rows: list[list[Cell]] = []
     for label, arm in arms_of(runs):
-        judges = {vote.judge for record in arm.records.values() for polled in record.polled for vote in polled.votes}
+        polls = [polled for record in arm.records.values() for polled in record.polled]
+        judges = {(vote.judge, vote.prompt_version) for polled in polls for vote in polled.votes}
         cells = [arm.table.categories[name] for name in arm.categories(Track.UEG)]
         counts = [(cell.right, cell.expected) for cell in cells if cell.supported]
         for block in calibrations:
-            if judges != {block.judge} or not counts or arm.table.average(Track.UEG) is None:
+            if judges != {(block.judge, block.wording)} or not counts or arm.headline(Track.UEG) is None:
                 continue
             found = corrected_score(counts, block.items)
             raw = 100 * sum(right / asked for right, asked in counts) / len(counts)
