@@ -24,7 +24,7 @@ PATHS = {"generate": "generations", "edit": "edits"}
 def plan_for(server: Loopback | str, out: Path, number: int, **more: Any) -> RunPlan:
     """A run of the mini against the loopback server, with short pauses between tries."""
     url = server if isinstance(server, str) else server.url
-    args = {"base_url": url, "backoff": 0.02, "timeout": 2.0, **more.pop("args", {})}
+    args = {"base_url": url, "backoff": 0.02, "timeout": 30.0, **more.pop("args", {})}
     choice = {"name": "pixelword-openai/tiny", "args": args}
     run = {
         "out": str(out),

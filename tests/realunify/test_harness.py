@@ -157,6 +157,20 @@ def test_the_second_run_in_a_folder_is_refused(tmp_path):
     run_again.close()
 
 
+def test_other_data_or_another_model_wants_another_folder(tmp_path):
+    with Loopback(Plan(side=64), known(1)) as server:
+        only = {"tracks": ["GEU"], "protocols": ["direct"]}
+        run_plan(plan_for(server, tmp_path / "run", 1, **only))
+        asked = sum(server.asked.values())
+        with pytest.raises(RunStopped, match="other data"):
+            run_plan(plan_for(server, tmp_path / "run", 1, **only, run={"mini_seed": 7}))
+        other = {"name": "pixelword-openai/second", "args": {"base_url": server.url}}
+        with pytest.raises(RunStopped, match="other models"):
+            run_plan(plan_for(server, tmp_path / "run", 1, **only, models={"model": other}))
+        assert sum(server.asked.values()) == asked
+    assert statuses(tmp_path / "run") == {"ok": 4}
+
+
 def test_no_key_reaches_any_file(tmp_path):
     out = tmp_path / "run"
     with Loopback(Plan(("broken",), share=0.3, side=64), known(1)) as server:

@@ -123,6 +123,24 @@ class Store:
     def keep_run(self, record: RunRecord) -> None:
         self.append(RUNS, record)
 
+    def same_run(self, record: RunRecord) -> None:
+        """Refuse a start that would mix its items with those of other data or other models.
+
+        Raises:
+            DataError: says what was different in an earlier start of the same track and protocol.
+        """
+        for earlier in self.runs():
+            shared = set(earlier.data.sha256) & set(record.data.sha256)
+            changed = [name for name in sorted(shared) if earlier.data.sha256[name] != record.data.sha256[name]]
+            if changed:
+                raise DataError("this folder holds a run on other data", got=changed, fix="give another folder")
+            if (earlier.track, earlier.protocol) == (record.track, record.protocol) and earlier.models != record.models:
+                raise DataError(
+                    "this folder holds a run of other models",
+                    got=f"{record.models}, earlier {earlier.models}",
+                    fix="give another folder; for another judge use `pixelword realunify score`",
+                )
+
     def keep_picture(self, content: bytes) -> StoredPicture:
         """Store a picture under the hash of its bytes.
 

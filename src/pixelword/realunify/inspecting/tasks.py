@@ -17,7 +17,8 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import EarlyStop
 
 from pixelword import __version__
-from pixelword.errors import ConfigError
+from pixelword.errors import ConfigError, DataError
+from pixelword.realunify.backends.calls import RunStopped
 from pixelword.realunify.costs import Purse, read_prices
 from pixelword.realunify.inspecting.asking import Halt, InspectAsker, Limits
 from pixelword.realunify.inspecting.scoring import RECORD, realunify_scorer, realunify_scores
@@ -210,9 +211,13 @@ class Steward:
             roles = task.model_roles or {}
             models = {role: getattr(given, "model", str(given)) for role, given in roles.items()}
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            self.run.store.keep_run(
-                self.record.model_copy(update={"started": now, "models": {"model": task.model, **models}})
-            )
+            record = self.record.model_copy(update={"started": now, "models": {"model": task.model, **models}})
+            try:
+                self.run.store.same_run(record)
+            except DataError as error:
+                self.run.halt.reason = RunStopped(error.what, got=error.got, fix=error.fix)
+            else:
+                self.run.store.keep_run(record)
         return "pixelword"
 
     async def schedule_sample(self, id: str | int, epoch: int) -> EarlyStop | None:
