@@ -31,7 +31,7 @@ def plan_for(server: Loopback | str, out: Path, number: int, **more: Any) -> Run
         "mini_number": number,
         "mini_side": SIDE,
         "retries": 2,
-        "timeout": 10,
+        "timeout": 60,
         **more.pop("run", {}),
     }
     return RunPlan.model_validate(
