@@ -12,12 +12,15 @@ import torch
 pytest.importorskip("trl")
 
 from pixelword.errors import BackendError, CheckpointError, ConfigError
+from pixelword.jigsaw import Puzzle, StoredFrames, VideoJigsaw, VideoSample
 from pixelword.posttrain import PosttrainRecipe
 from pixelword.posttrain import once_per_prompt as once
 from pixelword.posttrain.arguments import grpo_arguments
+from pixelword.posttrain.drawn import DrawnPictures
 from pixelword.posttrain.flat_groups import flat_groups, mask_rows, overwrite_rows
+from pixelword.posttrain.gate import check_pictures
 from pixelword.posttrain.models import check_engine
-from pixelword.posttrain.prompts import Prompts
+from pixelword.posttrain.prompts import Prompts, read_prompt
 from pixelword.posttrain.run import make_trainer, posttrain
 from pixelword.posttrain.shared_prefix import packed_logps
 from pixelword.posttrain.stream import open_stream
@@ -151,6 +154,17 @@ def test_the_gate_counts_pictures(tmp_path, monkeypatch):
     prompt.ids.remove(processor.image_token_id)
     with pytest.raises(BackendError, match="does not hold the pictures"):
         trainer.gate([0])
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "ours"])
+def test_clips_are_read_as_frames_in_their_places(family):
+    _, processor = MAKERS[family]()
+    task = VideoJigsaw(clips=2, as_frames=True, min_seconds=0, max_frames=3, min_frames=2, screen=False)
+    frames = tuple(DrawnPictures(99)[number].image for number in range(48))
+    puzzle = task.puzzle(VideoSample("film", StoredFrames(frames, 2.0)), seed=0)
+    assert isinstance(puzzle, Puzzle), puzzle
+    prompt = read_prompt(processor, puzzle)
+    assert check_pictures([prompt], processor) == len(puzzle.images) >= 4
 
 
 def test_vllm_is_refused_for_ours_in_a_sentence():
