@@ -19,7 +19,7 @@ demo: $(VENV)/.installed-demo
 	$(BIN)/pixelword demo --out $(OUT)
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

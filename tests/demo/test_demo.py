@@ -31,7 +31,7 @@ def small_plan(first_stage, *, fast):
         stage = lesson.stage.model_copy(update={"steps": 2, "rows": 2})
         lessons[name] = lesson.model_copy(update={"stage": stage})
     sizes = {"probe_every": 2, "probe_scenes": 3, "exam_scenes": 6, "blind_scenes": 4, "new_scenes": 4, "captions": 2}
-    sizes["mini_items"] = 2
+    sizes |= {"mini_items": 2, "jigsaw_sft_steps": 2, "jigsaw_grpo_steps": 1, "jigsaw_puzzles": 4}
     return plan.model_copy(update={**lessons, **sizes})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pixelword.demo.exam import CAPTION, Reply
 from pixelword.demo.mini import Choice
+from pixelword.demo.page_jigsaw import write_jigsaw
 from pixelword.demo.page_mini import write_mini
 from pixelword.report import (
     Answer,
@@ -58,6 +59,7 @@ class Results:
         self.exam, self.blind, self.new = (
             [Reply(**reply) for reply in read(out / name)] for name in ("exam.json", "blind.json", "new-pairs.json")
         )
+        self.jigsaw: dict[str, Any] = read(out / "jigsaw.json")
         self.mini = [Choice(**reply) for reply in read(out / "mini.json")]
         self.logs = {folder: read(out / folder / "log.json") for folder in FOLDERS}
         self.learns = {folder: (out / folder / "learns.txt").read_text(encoding="utf-8") for folder in FOLDERS}
@@ -93,6 +95,7 @@ def write_page(out: Path) -> None:
     accuracy(page, results)
     curves(page, results)
     gallery(page, results)
+    write_jigsaw(page, results.jigsaw, out / "jigsaw" / "shown")
     write_mini(page, results.mini, run["seed"])
     photographs(page, results)
     page.write(out / "report.html")

@@ -24,6 +24,9 @@ class Plan(Settings):
     see: Lesson = Field(description="stage 1: patch embedding, pre-Buffer, height and width weights; captions only")
     join: Lesson = Field(description="stage 2: everything; captions and questions")
     answer: Lesson = Field(description="stage 3: everything; questions only")
+    jigsaw_sft_steps: int = Field(default=170, description="supervised steps of 32 puzzles, after the exam")
+    jigsaw_grpo_steps: int = Field(default=30, description="GRPO steps of 16 puzzles with 16 answers each")
+    jigsaw_puzzles: int = Field(default=256, description="held-out puzzles")
     mini: Lesson = Field(description="after the exam: choices of RealUnify-mini, and questions of the world")
     mini_items: int = Field(default=60, description="held-out items of each category of RealUnify-mini")
     probe_every: int = Field(default=60, description="steps between looks at the accuracy while training")
@@ -59,12 +62,6 @@ def the_plan(first_stage: tuple[str, ...], *, fast: bool) -> Plan:
     )
     if not fast:
         return plan
-    fewer = {
-        "exam_scenes": 48,
-        "blind_scenes": 32,
-        "new_scenes": 32,
-        "captions": 32,
-        "mini_items": 12,
-        "probe_every": 15,
-    }
+    fewer = {"exam_scenes": 48, "blind_scenes": 32, "new_scenes": 32, "captions": 32, "mini_items": 12}
+    fewer |= {"jigsaw_sft_steps": 10, "jigsaw_grpo_steps": 3, "jigsaw_puzzles": 32, "probe_every": 15}
     return plan.model_copy(update=fewer)

@@ -6,6 +6,7 @@ The folder of a run holds
     1-words/ ... 4-answer/   the stages, see `pixelword.train.stages`
     model/              the model and its processor, ready for `pixelword chat`
     exam.json, blind.json, new.json   every reply
+    jigsaw/, jigsaw.json      the lesson in jigsaws, and what came of it
     5-mini/, mini.json  the model after it learnt RealUnify-mini's choices, and its replies
     seconds.json        wall and CPU seconds of each part
     report.html         the page
@@ -29,6 +30,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen3ForCausa
 from pixelword.convert import neo_from_qwen3, token_settings
 from pixelword.demo.exam import Reply, prompts_of, sit_exam
 from pixelword.demo.folder import begin, quiet_transformers, said_in
+from pixelword.demo.jigsaw import learn_jigsaw
 from pixelword.demo.language import WordCollator, small_qwen3
 from pixelword.demo.mini import PROTOCOLS, MiniRows, answer_choices
 from pixelword.demo.page import write_page
@@ -51,6 +53,7 @@ from pixelword.train import (
     run_stage,
     write_json,
 )
+from pixelword.train.stages import load_weights
 from pixelword.world import examples
 
 PARTS = {
@@ -61,6 +64,7 @@ PARTS = {
     "exam": 12.0,
     "blind": 6.0,
     "new pairs": 6.0,
+    "jigsaw": 30.0,
     "stage 4: choices": 24.0,
     "RealUnify-mini": 8.0,
     "photographs and page": 3.0,
@@ -79,6 +83,7 @@ def run(out: Path, photos: Path | None, fast: bool, seed: int) -> None:
         demo = Demo(out, plan, machine, seed, bars)
         model = demo.model()
         demo.exams(model)
+        demo.jigsaw(model)
         demo.mini(model)
         with demo.timed("photographs and page"):
             bars.part("photographs and page", 2)
@@ -222,6 +227,27 @@ class Demo:
             )
         write_json(file, [asdict(reply) for reply in replies])
         return replies
+
+    def jigsaw(self, model: NeoForConditionalGeneration) -> None:
+        """A lesson in jigsaws; afterwards the weights are those of stage 3 again."""
+        part, plan, file = "jigsaw", self.plan, self.out / "jigsaw.json"
+        total = plan.jigsaw_sft_steps + plan.jigsaw_grpo_steps
+        self.bars.part(part, total, total if file.exists() else 0)
+        if file.exists():
+            return
+        with self.timed(part):
+            learnt = learn_jigsaw(
+                model,
+                self.processor,
+                self.out / "jigsaw",
+                plan,
+                self.machine,
+                self.seed,
+                advance=lambda more: self.bars.advance(part, more),
+            )
+        write_json(file, learnt)
+        load_weights(model, self.out / "4-answer" / "model")
+        self.bars.reach(part, total)
 
     def mini(self, model: NeoForConditionalGeneration) -> None:
         """RealUnify-mini: learn how its choices are asked, answer held-out ones; the saved model stays as it was."""
