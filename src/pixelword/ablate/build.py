@@ -12,8 +12,9 @@ from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 from pixelword.ablate.encoder import EncoderForConditionalGeneration, encoder_from_qwen3
 from pixelword.ablate.exam import IMAGE_TOKENS
 from pixelword.ablate.plan import SIZES, Arm, Budget
+from pixelword.ablate.vocabulary import world_tokenizer
 from pixelword.convert import extract_pre_buffer, graft_pre_buffer, neo_from_qwen3, token_settings
-from pixelword.demo.vocabulary import PAD, TURN_END, word_tokenizer
+from pixelword.demo.vocabulary import PAD, TURN_END
 from pixelword.model import NeoForConditionalGeneration, neo_tiny
 from pixelword.model.processing import NeoProcessor
 
@@ -25,7 +26,7 @@ class Builder:
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
-        self.tokenizer: PreTrainedTokenizerBase = word_tokenizer()
+        self.tokenizer: PreTrainedTokenizerBase = world_tokenizer()
         self.settings = token_settings(self.tokenizer)
         self.processor = NeoProcessor.from_config(neo_tiny(**self.settings), self.tokenizer)
 

@@ -8,12 +8,14 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 
 import pixelword
 from pixelword.ablate.plan import Budget
+from pixelword.ablate.vocabulary import FINGERPRINT
 from pixelword.errors import ConfigError
 from pixelword.train import Machine, write_json
 
@@ -24,13 +26,14 @@ def begin(out: Path, budget: Budget, minutes: float, machine: Machine) -> None:
     Raises:
         ConfigError: it belongs to another budget.
     """
-    file, now = out / "run.json", budget.model_dump(mode="json")
+    file, now = out / "run.json", {**budget.model_dump(mode="json"), "vocabulary": FINGERPRINT}
     if file.exists():
-        before = json.loads(file.read_text(encoding="utf-8"))["budget"]
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        before = {**stored["budget"], "vocabulary": stored["vocabulary"]}
         other = [key for key in now if before.get(key) != now[key]]
         if other:
             raise ConfigError(
-                f"{out} holds runs of another budget",
+                f"{out} holds runs of another budget or vocabulary",
                 got=", ".join(f"{key} {before.get(key)} there, {now[key]} now" for key in other),
                 fix="choose another --out, or the same --minutes-per-run as before",
             )
@@ -38,7 +41,8 @@ def begin(out: Path, budget: Budget, minutes: float, machine: Machine) -> None:
     modules = {"pixelword": pixelword, "torch": torch, "transformers": transformers}
     versions = {name: module.__version__ for name, module in modules.items()}
     processor = platform.processor() or platform.machine()
-    content = {"minutes": minutes, "budget": now, "machine": machine.why, "processor": processor, "versions": versions}
+    content: dict[str, Any] = {"minutes": minutes, "budget": budget.model_dump(mode="json"), "vocabulary": FINGERPRINT}
+    content |= {"machine": machine.why, "processor": processor, "versions": versions}
     write_json(file, content)
 
 
