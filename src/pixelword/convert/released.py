@@ -138,7 +138,8 @@ def save_released(
         ConfigError: a size that cannot be read.
     """
     if isinstance(max_shard_size, str) and not re.fullmatch(r"0*[1-9]\d*(KB|MB|GB|TB|KiB|MiB|GiB)", max_shard_size):
-        raise ConfigError("max_shard_size is a whole number above zero and a unit", got=max_shard_size, fix='write "5GB"')
+        what = "max_shard_size is a whole number above zero and a unit"
+        raise ConfigError(what, got=max_shard_size, fix='write "5GB"')
     with written_whole(folder) as part:
         model.save_pretrained(part, max_shard_size=max_shard_size)
         processor.save_pretrained(part)
