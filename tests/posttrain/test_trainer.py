@@ -90,7 +90,8 @@ def test_pixels_put_together_per_batch_are_those_of_repeated_rows(tmp_path, fami
     trainer = make_trainer(wanted, model, processor, open_stream(wanted)[0], tmp_path, cpu=True)
     trainer.rolled_out([0, 0, 1, 1])
     rows = [0, 1, 0, 1]
-    fields = trainer.prompts.fields(rows, 400, 0, torch.device("cpu"))
+    longest = max(map(len, trainer.prompts.ids(rows)))
+    fields = trainer.prompts.fields(rows, longest, 0, torch.device("cpu"))
     slow = [trainer.prompts.known[row] for row in rows]
     assert torch.equal(fields["pixel_values"], torch.cat([one.media["pixel_values"] for one in slow]))
     assert fields["num_images"] == [4, 4, 4, 4] and len(fields["image_grid_thw"]) == 16
