@@ -31,12 +31,12 @@ RUNS = {
     "sgd, tied": ((20, "sgd"), {"tied": True}),
     "adamw": ((20, "foreach"), {}),
     "adamw, tied": ((20, "foreach"), {"tied": True}),
-    "fused": ((6, "fused"), {}),
-    "clipped": ((6, "sgd"), {"clip": 0.5}),
-    "checkpointing": ((6, "sgd"), {"checkpointing": True}),
-    "frozen": ((6, "foreach"), {"frozen": True}),
-    "words only": ((6, "foreach"), {"pictures": False}),
-    "muon": ((10, "muon"), {}),
+    "fused": ((4, "fused"), {}),
+    "clipped": ((4, "sgd"), {"clip": 0.5}),
+    "checkpointing": ((4, "sgd"), {"checkpointing": True}),
+    "frozen": ((4, "foreach"), {"frozen": True}),
+    "words only": ((4, "foreach"), {"pictures": False}),
+    "muon": ((5, "muon"), {}),
 }
 TOLERANCE = {"sgd": 1e-5, "sgd, tied": 1e-5, "muon": 1e-3}
 
@@ -53,7 +53,7 @@ def both() -> dict[str, tuple[list[float], list[float], list[float]]]:
 def test_two_processes_train_as_one(both, name):
     alone, first, second = both[name]
     assert first == second
-    assert alone[-1] < alone[0] - 0.02, "something is learned"
+    assert alone[-1] < alone[0] - 0.01, "something is learned"
     assert first == pytest.approx(alone, rel=TOLERANCE.get(name, 1e-4))
 
 

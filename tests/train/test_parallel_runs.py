@@ -56,6 +56,26 @@ def test_two_processes_run_a_recipe_as_one_does(alone, together):
     assert {name: tensor.shape for name, tensor in left.items()} == {n: t.shape for n, t in right.items()}
 
 
+def test_adapters_over_frozen_weights_in_bfloat16(data, tmp_path):
+    recipe = small_recipe(
+        data,
+        steps=2,
+        rows_per_step=2,
+        data={"lanes": 2},
+        learns=[r"model\.vision_model\..*"],
+        lora={"rank": 2, "alpha": 4, "targets": [r".*\.q_proj"]},
+        model={"preset": "neo-tiny", "tokenizer": str(data / "tokenizer"), "dtype": "bfloat16"},
+        optimizer={"warmup_steps": 1},
+    )
+    run_recipe(recipe, tmp_path / "1")
+    for learning, whole in in_processes(2, spread_runs.watched, recipe, tmp_path / "2", launch=False):
+        assert (learning, whole) == (16, [])
+    assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), rel=1e-3)
+    one, two = (load_file(tmp_path / number / "adapters" / "adapter_model.safetensors") for number in "12")
+    assert {name: tensor.shape for name, tensor in one.items()} == {name: tensor.shape for name, tensor in two.items()}
+    assert (tmp_path / "2" / "model" / "model.safetensors").is_file()
+
+
 def test_a_process_that_dies_ends_the_run_with_a_sentence_and_the_last_checkpoint_stays(recipe, alone, tmp_path):
     said, gone = in_processes(2, spread_runs.with_a_death, recipe, tmp_path / "run", 4, launch=False)
     assert gone is None
