@@ -59,8 +59,8 @@ def by_length(monkeypatch: pytest.MonkeyPatch) -> None:
 
     plain = trainer.judge
 
-    def judge(puzzles, texts, lengths, longest):
-        table = plain(puzzles, texts, lengths, longest)
+    def judge(puzzles, texts, lengths, cut):
+        table = plain(puzzles, texts, lengths, cut)
         table.values[:, 0] = torch.tensor([float(sum(map(ord, text)) % 7) for text in texts])
         return table
 
@@ -271,8 +271,8 @@ def test_refilled_groups_vary_and_are_counted(tmp_path, monkeypatch):
 
     plain = module.judge
 
-    def judge(puzzles, texts, lengths, longest):
-        table = plain(puzzles, texts, lengths, longest)
+    def judge(puzzles, texts, lengths, cut):
+        table = plain(puzzles, texts, lengths, cut)
         flat = float(len(puzzles) > 4)
         table.values[:, 0] = torch.tensor([0.0 if flat and row < 4 else float(row % 2) for row in range(len(puzzles))])
         return table

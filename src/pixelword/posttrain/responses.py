@@ -50,15 +50,15 @@ class Table:
         )
 
 
-def judge(puzzles: Sequence[Puzzle], texts: Sequence[str], lengths: Sequence[int], longest: int) -> Table:
+def judge(puzzles: Sequence[Puzzle], texts: Sequence[str], lengths: Sequence[int], cut: Sequence[bool]) -> Table:
     """Judge responses, one per puzzle; a group's puzzle stands there once for each of its responses.
 
     Args:
         lengths: tokens of each response.
-        longest: tokens at which a response is cut off.
+        cut: whether the limit of tokens ended it.
     """
     rows = []
-    for puzzle, text, length in zip(puzzles, texts, lengths, strict=True):
+    for puzzle, text, length, ended in zip(puzzles, texts, lengths, cut, strict=True):
         scored = score(Asked.of(puzzle), text)
         rows.append(
             [
@@ -70,7 +70,7 @@ def judge(puzzles: Sequence[Puzzle], texts: Sequence[str], lengths: Sequence[int
                 float(name_of(scored.answer)),
                 float(puzzle.pieces),
                 float(length),
-                float(length >= longest),
+                float(ended),
             ]
         )
     return Table(torch.tensor(rows, dtype=torch.float64))

@@ -203,7 +203,8 @@ class PuzzleTrainer(OncePerPromptTrainer):
         puzzles = [self.prompts.known[row].puzzle for row in self.rows]
         texts = [completion[0]["content"] for completion in completions]
         lengths = [len(ids) for ids in completion_ids_list]
-        table = judge(puzzles, texts, lengths, self.grpo.max_tokens)
+        cut = [ids[-1] not in self.eos_token_ids for ids in completion_ids_list]
+        table = judge(puzzles, texts, lengths, cut)
         self.table = Table(self.accelerator.gather(table.values.to(self.accelerator.device)).cpu())
         for name in ("exact", "places", "form"):
             self._metrics["train"][f"jigsaw/{name}"].append(self.table.mean(name))
