@@ -47,7 +47,8 @@ class EncoderBlock(nn.Module):
         query, key, value = (part.transpose(1, 2) for part in split.unbind(2))
         attended = F.scaled_dot_product_attention(query, key, value)
         hidden_ISD = hidden_ISD + self.out(attended.transpose(1, 2).flatten(2))
-        return hidden_ISD + self.down(F.gelu(self.up(self.norm2(hidden_ISD))))
+        changed: Tensor = self.down(F.gelu(self.up(self.norm2(hidden_ISD))))
+        return hidden_ISD + changed
 
 
 class EncoderAndProjector(nn.Module):
@@ -84,7 +85,8 @@ class EncoderAndProjector(nn.Module):
         hidden_ISD = self.squares(pixels_ISK) + self.places
         for block in self.blocks:
             hidden_ISD = block(hidden_ISD)
-        return self.projector(self.norm(hidden_ISD)).flatten(0, 1)
+        projected: Tensor = self.projector(self.norm(hidden_ISD))
+        return projected.flatten(0, 1)
 
 
 class EncoderForConditionalGeneration(NeoForConditionalGeneration):
@@ -92,7 +94,7 @@ class EncoderForConditionalGeneration(NeoForConditionalGeneration):
 
     def __init__(self, config: NeoConfig) -> None:
         super().__init__(config)
-        self.model.vision_model = EncoderAndProjector(config)  # type: ignore[assignment]
+        self.model.vision_model = EncoderAndProjector(config)
 
     @classmethod
     def from_pretrained(
