@@ -1,0 +1,82 @@
+"""README and docs: every Python block runs, every command line is one that exists, every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from pixelword.cli.main import COMMANDS, build
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(r"(?:<!-- not run: (?P<why>[^>]+) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)```", re.DOTALL)
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?P<target>[^)\s]+)\)")
+
+
+def blocks(page: Path, kind: str) -> Iterator[re.Match[str]]:
+    return (match for match in BLOCK.finditer(page.read_text(encoding="utf-8")) if match["kind"] == kind)
+
+
+def id_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(blocks(page, "python"))], ids=id_of)
+def test_python_blocks_run_one_after_the_other(page, tmp_path, monkeypatch):
+    """In one namespace per page, as a reader would type them; a block that cannot run here says why."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "page"}
+    for match in blocks(page, "python"):
+        if match["why"] is None:
+            exec(compile(match["text"], id_of(page), "exec"), names)
+
+
+def command_lines(page: Path) -> list[str]:
+    lines = []
+    for match in [*blocks(page, ""), *blocks(page, "bash"), *blocks(page, "sh")]:
+        joined = match["text"].replace("\\\n", " ")
+        lines += [line.strip() for line in joined.splitlines() if re.match(r"\s*(\S*/)?pixelword\s", line)]
+    return lines
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if command_lines(page)], ids=id_of)
+def test_every_command_line_names_a_command_and_options_that_exist(page):
+    root = typer.main.get_command(build(COMMANDS))
+    for line in command_lines(page):
+        words = shlex.split(line, comments=True)[1:]
+        command: Any = root
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        assert not getattr(command, "commands", {}) or words in (["--help"], ["--version"]), line
+        known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        for word in words:
+            if word.startswith("--"):
+                assert word.partition("=")[0] in known | {"--help", "--version"}, f"{line}: {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=id_of)
+def test_links_lead_to_files_that_exist(page):
+    for match in LINK.finditer(re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)):
+        target = match["target"].partition("#")[0]
+        if target and not target.startswith(("http://", "https://", "mailto:")):
+            assert (page.parent / target).exists(), match["target"]
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    mkdocs = pytest.importorskip("mkdocs.commands.build", reason="the extra dev brings mkdocs")
+    from mkdocs.config import load_config
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of mkdocs' own templates
+        config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"))
+        mkdocs.build(config)
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 20
+    assert any("Usage: pixelword train" in page.read_text(encoding="utf-8") for page in pages)
