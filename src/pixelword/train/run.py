@@ -133,6 +133,7 @@ def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:
         use_cpu=not torch.cuda.is_available(),
         ignore_data_skip=True,
         remove_unused_columns=False,
+        use_cache=True,  # the Trainer's own default is saved with the model and slows every answer down
         disable_tqdm=True,
         report_to=installed_reports(recipe),
     )

@@ -135,6 +135,7 @@ def arguments(stage: Stage, folder: Path, machine: Machine, seed: int) -> Traini
         save_strategy="steps",
         seed=seed,
         remove_unused_columns=False,
+        use_cache=True,  # the Trainer's own default is saved with the model and slows every answer down
         disable_tqdm=True,
         report_to="none",
     )
