@@ -12,7 +12,7 @@ help:
 	@echo "make demo    train a tiny model on this machine and write $(OUT)/report.html"
 	@echo "make test    lint, strict type check, and every test"
 	@echo "make lint    lint and type check only"
-	@echo "make bench   measure speed; reports go to benchmarks/results"
+	@echo "make bench   measure speed; results go to benchmarks/results, the page to docs/benchmarks.md"
 	@echo "make clean   remove .venv and caches; runs/ stays"
 
 demo: $(VENV)/.installed-demo
@@ -28,6 +28,7 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/page.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

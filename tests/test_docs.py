@@ -80,3 +80,10 @@ def test_the_site_builds_without_a_warning(tmp_path):
     pages = list((tmp_path / "site").rglob("*.html"))
     assert len(pages) > 20
     assert any("Usage: pixelword train" in page.read_text(encoding="utf-8") for page in pages)
+
+
+def test_the_page_of_benchmarks_is_that_of_the_recorded_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import page
+
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(), "run python benchmarks/page.py"
