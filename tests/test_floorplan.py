@@ -7,6 +7,7 @@ under TYPE_CHECKING: a floor that only calls upstairs later still depends on ups
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,6 +169,17 @@ def test_every_floor_is_in_the_table_and_every_import_goes_down():
 def test_the_table_itself_has_no_circle_and_nobody_imports_the_front_door():
     assert cycle(MAY_IMPORT) == []
     assert [floor for floor, allowed in MAY_IMPORT.items() if "cli" in allowed] == []
+
+
+def test_the_list_of_floors_in_the_readme_has_them_all_and_goes_down():
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("| floor | holds |")[2].partition("\n\n")[0]
+    floors = [
+        name for row in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    ]
+    assert sorted(floors) == sorted(set(MAY_IMPORT) - {ROOT})
+    for place, floor in enumerate(floors):
+        assert MAY_IMPORT[floor] <= set(floors[:place]) | {ROOT}, floor
 
 
 def test_no_two_files_import_each_other_in_a_circle():
