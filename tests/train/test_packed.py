@@ -90,8 +90,9 @@ def test_a_finished_run_is_found_and_not_repeated(straight, data):
     assert run_recipe(recipe(data), straight, callbacks=[steps]).finished
     assert steps.seen == []
     with pytest.raises(CheckpointError, match="another recipe") as caught:
-        run_recipe(recipe(data, optimizer={"rate": 2e-3}), straight)
+        run_recipe(recipe(data, optimizer={"rate": 2e-3}), straight, accept_changes=True)
     assert "optimizer.rate: 0.001 -> 0.002" in caught.value.got
+    assert "--accept-changes" not in caught.value.fix
 
 
 def test_a_stopped_run_goes_on_as_if_nothing_had_been(straight, data, tmp_path):

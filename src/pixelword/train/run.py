@@ -178,8 +178,8 @@ def compile_blocks(prepared: Prepared) -> None:
             layer.compile()
 
 
-def changed(recipe: Recipe, run: Path, accept: bool) -> list[str]:
-    """What the recipe changes in a run that has begun.
+def changed(recipe: Recipe, run: Path, accept: bool, *, done: bool = False) -> list[str]:
+    """What the recipe changes in a run that has begun, or is done: then nothing can be accepted any more.
 
     Raises:
         CheckpointError: something that makes it another run, and it was not accepted.
@@ -191,10 +191,11 @@ def changed(recipe: Recipe, run: Path, accept: bool) -> list[str]:
     found = differences(before, recipe)
     grave = [line for line in found if not harmless(line)]
     if grave and not accept:
+        further = "; a finished run cannot go on" if done else ", or go on all the same with --accept-changes"
         raise CheckpointError(
             f"{run} was begun with another recipe",
             got="; ".join(grave),
-            fix="set these values back, choose another --out, or go on all the same with --accept-changes",
+            fix=f"set these values back or choose another --out{further}",
         )
     return found
 
@@ -248,7 +249,7 @@ def tell_start(trainer: PackedTrainer, marked: checkpoints.Marked | None, change
 def finished(recipe: Recipe, run: Path) -> Outcome:
     """A finished run answers for the recipe it ran with."""
     done = json.loads((run / "done.json").read_text(encoding="utf-8"))
-    changed(recipe, run, accept=False)
+    changed(recipe, run, accept=False, done=True)
     return Outcome(run, done["step"], True, ended=done["ended"])
 
 
