@@ -80,6 +80,8 @@ def test_a_parent_may_have_a_parent_but_no_circle(tmp_path):
         ({"model": {"preset": "neo-2b", "checkpoint": "x"}}, "a preset or from a checkpoint"),
         ({"learns": []}, "must train something"),
         ({"optimizer": {"rate": 1, "warmup_steps": 10}}, "as long as the stage"),
+        ({"optimizer": {"rate": 1, "betas": [0.9, 1]}}, "below 1"),
+        ({"optimizer": {"rate": float("inf")}}, "finite"),
         ({"rows_per_batch": 3}, "whole number of micro-batches"),
         ({"optimizer": {}}, "needs the key 'optimizer.rate'"),
     ],

@@ -6,7 +6,7 @@ A recipe is one stage of training: what it starts from, what learns, on which da
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -122,12 +122,15 @@ class PackingSettings(Settings):
         return self
 
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
 class OptimizerSettings(Settings):
     """Optimiser and schedule."""
 
     name: Literal["adamw", "muon"] = Field(default="adamw", description="muon uses AdamW for all but matrices")
-    rate: float = Field(gt=0, description="peak learning rate")
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="decay of AdamW's two averages")
+    rate: float = Field(gt=0, allow_inf_nan=False, description="peak learning rate")
+    betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="decay of AdamW's two averages, below 1")
     eps: float = Field(default=1e-8, gt=0, description="added to AdamW's denominator")
     weight_decay: float = Field(default=0.01, ge=0, description="not applied to norms and biases")
     clip: float | None = Field(default=1.0, gt=0, description="largest norm of the gradient; null does not clip")
