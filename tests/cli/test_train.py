@@ -73,3 +73,6 @@ def test_the_tiny_world_is_what_the_tiny_recipes_expect(tmp_path, monkeypatch):
         recipe = load_recipe(RECIPES / f"{stage}.yaml", ["model.checkpoint=null", "model.preset=neo-tiny"])
         assert {Path(source.path).exists() for source in recipe.data.sources} == {True}
     assert code("tiny", str(tmp_path / "data" / "tiny")) == 2
+    card = (tmp_path / "data" / "tiny" / "README.md").read_text(encoding="utf-8")
+    for said in ("config_name: text", "12 pictures", "12 texts", "4 texts", "0 steps"):
+        assert said in card, said

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from pixelword.convert import token_settings
@@ -109,6 +110,17 @@ def test_it_continues_where_it_stopped(small_steps, done, photos, tmp_path):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert (out / "report.html").exists()
     assert (out / "exam.json").read_text() == (done / "exam.json").read_text(), "the same as without the interruption"
+
+
+def test_the_card_beside_the_model_has_the_numbers_of_the_exams(done):
+    card = (done / "model" / "README.md").read_text(encoding="utf-8")
+    front = yaml.safe_load(card.split("---")[1])
+    assert (front["license"], front["library_name"]) == ("apache-2.0", "transformers")
+    replies = json.loads((done / "exam.json").read_text())
+    asked = [reply["right"] for reply in replies if reply["kind"] != CAPTION]
+    row = next(line for line in card.splitlines() if line.startswith("| all questions |"))
+    assert f"| {100 * sum(asked) / len(asked):.1f} %" in row and row.endswith(f"| {len(asked)} |")
+    assert "fast form" in card and "seed 0" in card and "12 scenes" in card, "three stages of 2 steps of 2 scenes"
 
 
 def test_another_seed_needs_another_folder(small_steps, done, photos):

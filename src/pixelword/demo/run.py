@@ -4,7 +4,7 @@ The folder of a run holds
     run.json            seed, plan, machine and versions
     log.txt             what was said while it ran
     1-words/ ... 4-answer/   the stages, see `pixelword.train.stages`
-    model/              the model and its processor, ready for `pixelword chat`
+    model/              the model and its processor, ready for `pixelword chat`, and their card
     exam.json, blind.json, new.json   every reply
     jigsaw/, jigsaw.json      the lesson in jigsaws, and what came of it
     5-mini/, mini.json  the model after it learnt RealUnify-mini's choices, and its replies
@@ -28,6 +28,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen3ForCausalLM
 
 from pixelword.convert import neo_from_qwen3, token_settings
+from pixelword.demo.card import write_model_card
 from pixelword.demo.exam import Reply, prompts_of, sit_exam
 from pixelword.demo.folder import begin, quiet_transformers, said_in
 from pixelword.demo.jigsaw import learn_jigsaw
@@ -83,6 +84,7 @@ def run(out: Path, photos: Path | None, fast: bool, seed: int) -> None:
         demo = Demo(out, plan, machine, seed, bars)
         model = demo.model()
         demo.exams(model)
+        write_model_card(out)
         demo.jigsaw(model)
         demo.mini(model)
         with demo.timed("photographs and page"):

@@ -7,6 +7,7 @@ A folder holds
     questions.jsonl   a picture and several questions about it
     text.jsonl        text alone: what is on a scene, and questions about it with their answers
     held-out.jsonl    the same kind of text about scenes that are in no other file
+    README.md         its card
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from pixelword.convert import check_new
+from pixelword.demo.card import tiny_card
 from pixelword.demo.language import WordCollator, small_qwen3
 from pixelword.demo.vocabulary import word_tokenizer
 from pixelword.train import EVERYTHING, Branch, BranchCollator, Machine, Row, Stage, run_stage
@@ -68,6 +70,8 @@ def write_tiny(
     kept = (text_of(example) for example in islice(examples("test", seed, questions=QUESTIONS), held_out))
     write_rows(partial / "held-out.jsonl", ({"text": text} for text in kept))
     write_language_model(partial / "language-model", read, steps, seed)
+    card = tiny_card(pictures=pictures, questions=QUESTIONS, texts=texts, held_out=held_out, steps=steps, seed=seed)
+    (partial / "README.md").write_text(card, encoding="utf-8")
     if folder.exists():
         folder.rmdir()
     partial.rename(folder)
