@@ -242,6 +242,8 @@ def test_the_folder_is_read_without_a_finding(tmp_path):
         assert item.subtask == ours.puzzle.subtask
         assert open_picture(item.image).tobytes() == ours.puzzle.picture.tobytes()
     assert all(item.new_prompt and item.prompt in item.new_prompt for item in benchmark.drawing)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "Items in each of ten categories: 100. Seed 5" in card and "64 x 64 pixels" in card
 
 
 def test_an_item_is_the_same_every_time():

@@ -1,4 +1,4 @@
-"""The mini benchmark as a folder in RealUnify's own layout, with the gold intermediates beside it."""
+"""The mini benchmark as a folder in RealUnify's own layout, with the gold intermediates beside it, and its card."""
 
 from __future__ import annotations
 
@@ -7,6 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from pixelword.realunify.mini.items import MiniChoice, MiniDrawing, mini_choices, mini_drawings
+from pixelword.realunify.taxonomy import Track, categories_of
+
+CARD = """\
+---
+license: apache-2.0
+language: en
+---
+# RealUnify-mini
+
+Items in each of ten categories: {number}. Seed {seed}, drawn by `pixelword`; the same seed gives the same items.
+
+UEG asks for pictures: {drawn}.
+
+GEU asks about pictures of {side} x {side} pixels: {asked}.
+
+Fields are named as RealUnify names its own, so that its readers read them; `gold_prompt` and `gold_image` are the true
+intermediate steps, which only the mini has.
+
+## Limits
+
+No item is of RealUnify, and none is made from one: a score here is no score there, and cannot be compared with
+published ones. The items are plain coloured shapes, so that a program can check every answer. Letters of right answers
+are balanced, and the words alone do not tell them.
+
+Licence: Apache-2.0, as the program that drew them. Nothing in it was made by anybody else.
+"""
 
 
 def write_mini(folder: Path, per_category: int = 100, *, seed: int = 0, side: int = 128) -> None:
@@ -31,6 +57,9 @@ def write_mini(folder: Path, per_category: int = 100, *, seed: int = 0, side: in
         {**choice_row(item), "edit_prompt": item.edit_prompt, "gold_image": f"./{gold_path(item)}"} for item in choices
     ]
     write_rows(folder / "GEU_step.json", edit)
+    drawn, asked = (", ".join(categories_of(track)).replace("_", " ") for track in (Track.UEG, Track.GEU))
+    card = CARD.format(number=per_category, seed=seed, side=side, drawn=drawn, asked=asked)
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def drawing_row(item: MiniDrawing) -> dict[str, Any]:
