@@ -69,6 +69,18 @@ def test_links_lead_to_files_that_exist(page):
             assert (page.parent / target).exists(), match["target"]
 
 
+def test_messages_that_troubleshooting_explains_are_messages_of_the_code():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    code = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))
+    quoted = [
+        words for head in re.findall(r"^\*\*(`.*?`)\*\*", page, re.MULTILINE) for words in re.findall("`(.*?)`", head)
+    ]
+    assert len(quoted) > 10
+    for message in quoted:
+        for part in filter(None, (part.strip() for part in message.split("..."))):
+            assert part in code, message
+
+
 def test_the_site_builds_without_a_warning(tmp_path):
     mkdocs = pytest.importorskip("mkdocs.commands.build", reason="the extra dev brings mkdocs")
     from mkdocs.config import load_config
