@@ -16,9 +16,9 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from pixelword.answering import picture_processor
 from pixelword.demo.vocabulary import word_tokenizer
 from pixelword.model import NeoForConditionalGeneration, NeoProcessor, neo_tiny
-from pixelword.posttrain.models import picture_processor
 
 SPECIAL = ["<|endoftext|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 TEMPLATE = (

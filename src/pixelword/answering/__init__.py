@@ -7,6 +7,6 @@ No remote code is run and nothing is unpickled. The families of Qwen read pictur
 """
 
 from pixelword.answering.answerer import Answer, Answerer, load_answerer
-from pixelword.answering.processors import picture_processor
+from pixelword.answering.processors import load_processor, picture_processor
 
-__all__ = ["Answer", "Answerer", "load_answerer", "picture_processor"]
+__all__ = ["Answer", "Answerer", "load_answerer", "load_processor", "picture_processor"]

@@ -36,7 +36,7 @@ def load_processor(name: str, family: str, min_pixels: int | None = None, max_pi
         return processor
     if family not in QWEN:
         raise ConfigError(
-            "this model's processor has no bounds of its own", got=family, fix="leave out --min-pixels and --max-pixels"
+            "this model's processor has no bounds of its own", got=family, fix="leave out min_pixels and max_pixels"
         )
     pictures = processor.image_processor
     # What these two sides bound is, whatever they are called, the area.

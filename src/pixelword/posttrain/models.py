@@ -7,23 +7,14 @@ import importlib.util
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    AutoTokenizer,
-    PreTrainedModel,
-    ProcessorMixin,
-)
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
+from pixelword.answering import load_processor
 from pixelword.errors import BackendError, CheckpointError, MissingExtra, PixelWordError
 from pixelword.model import NeoConfig, NeoForConditionalGeneration, NeoProcessor
 from pixelword.posttrain.settings import PosttrainRecipe, StartSettings
 from pixelword.recipe import LoraSettings
 
-QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
-"""Families whose processors want torchvision for films; for pictures they do without."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, ImportError)
 
 
@@ -40,7 +31,8 @@ def load_start(start: StartSettings, *, thinks: bool) -> tuple[PreTrainedModel, 
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         if isinstance(config, NeoConfig):
-            pixels = {key: value for key, value in bounds(start).items() if value is not None}
+            bounds = {"min_pixels": start.min_pixels, "max_pixels": start.max_pixels}
+            pixels = {key: value for key, value in bounds.items() if value is not None}
             processor: Any = NeoProcessor.from_pretrained(
                 name, **pixels, markup="everywhere" if thinks else "assistant"
             )
@@ -48,7 +40,7 @@ def load_start(start: StartSettings, *, thinks: bool) -> tuple[PreTrainedModel, 
                 name, dtype=getattr(torch, start.dtype)
             )
         else:
-            processor = other_processor(name, config.model_type, start)
+            processor = load_processor(name, config.model_type, start.min_pixels, start.max_pixels)
             model = AutoModelForImageTextToText.from_pretrained(
                 name, dtype=getattr(torch, start.dtype), trust_remote_code=False
             )
@@ -61,54 +53,6 @@ def load_start(start: StartSettings, *, thinks: bool) -> tuple[PreTrainedModel, 
             fix="set model.checkpoint to a folder or hub name of such a model of transformers, or of ours",
         ) from error
     return model, processor
-
-
-def bounds(start: StartSettings) -> dict[str, int | None]:
-    return {"min_pixels": start.min_pixels, "max_pixels": start.max_pixels}
-
-
-def other_processor(name: str, family: str, start: StartSettings) -> Any:
-    """A processor of transformers; for Qwen's families without torchvision, one that reads pictures only."""
-    if family in QWEN and importlib.util.find_spec("torchvision") is None:
-        pictures, tokenizer = AutoImageProcessor.from_pretrained(name), AutoTokenizer.from_pretrained(name)
-        processor: Any = picture_processor(family, pictures, tokenizer)
-    else:
-        processor = AutoProcessor.from_pretrained(name, trust_remote_code=False)
-    pictures = processor.image_processor
-    sizes = dict(pictures.size) if hasattr(pictures, "size") else {}
-    for key, side in (("min_pixels", "shortest_edge"), ("max_pixels", "longest_edge")):
-        value = bounds(start)[key]
-        if value is None:
-            continue
-        if family not in QWEN or side not in sizes:
-            raise CheckpointError(
-                f"model.{key} means nothing to this model's processor",
-                got=family,
-                fix="leave it null, or resize the pictures in the puzzle's settings",
-            )
-        sizes[side] = value
-        pictures.size = type(pictures.size)(**sizes)
-    return processor
-
-
-def picture_processor(family: str, pictures: Any, tokenizer: Any, chat_template: str | None = None) -> ProcessorMixin:
-    """A processor of one of Qwen's families for pictures alone, which needs no torchvision.
-
-    Args:
-        family: the model type, such as `qwen2_5_vl`.
-        pictures: its image processor.
-    """
-    from transformers.models.auto import processing_auto
-
-    mapping: Any = processing_auto
-    whole = mapping.processor_class_from_name(mapping.PROCESSOR_MAPPING_NAMES[family])
-    # Without the film half of the constructor, which would import torchvision.
-    reads_pictures: Any = type(whole.__name__, (whole,), {"get_attributes": classmethod(lambda _: PICTURE_PARTS)})
-    made: ProcessorMixin = reads_pictures(pictures, tokenizer, chat_template=chat_template or tokenizer.chat_template)
-    return made
-
-
-PICTURE_PARTS = ["image_processor", "tokenizer"]
 
 
 def lora_config(lora: LoraSettings) -> Any:
