@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
-from pixelword.errors import CheckpointError, ConfigError, DataError, TrainingError
+from pixelword.errors import BackendError, CheckpointError, ConfigError, DataError, TrainingError
 from pixelword.model import NeoForConditionalGeneration
 from pixelword.recipe import Recipe, load_recipe, resolved
 from pixelword.train import checkpoints
@@ -192,6 +192,17 @@ def test_data_that_ends_early_ends_the_run_and_says_so(data, tmp_path, caplog):
     done = json.loads((tmp_path / "done.json").read_text())
     assert done["ended"] == outcome.step
     assert (tmp_path / "model").is_dir()
+
+
+def test_out_of_memory_is_one_sentence_and_the_last_checkpoint_stays(data, tmp_path):
+    def full() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    with pytest.raises(BackendError, match="out of memory") as caught:
+        run_recipe(recipe(data), tmp_path, callbacks=[At(3, full)])
+    assert "1 rows of 96 tokens" in caught.value.got and "rows_per_batch" in caught.value.fix
+    marked = checkpoints.newest(tmp_path)
+    assert marked is not None and marked.step == 2
 
 
 def stopped(recipe: Recipe, run: Path) -> None:

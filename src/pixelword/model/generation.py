@@ -32,24 +32,26 @@ else:
 
 
 @contextmanager
-def out_of_memory_explained(tokens: int) -> Iterator[None]:
-    """Turn the out-of-memory errors of all devices into one BackendError; every other error passes."""
+def out_of_memory_explained(what: str, fix: str) -> Iterator[None]:
+    """Turn the out-of-memory errors of all devices into one BackendError; every other error passes.
+
+    Args:
+        what: was too large, in few words.
+        fix: what to do about it.
+    """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(tokens, error) from error
+        raise _out_of_memory(what, fix, error) from error
     except RuntimeError as error:  # the CPU allocator has no class of its own
         if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
             raise
-        raise _out_of_memory(tokens, error) from error
+        raise _out_of_memory(what, fix, error) from error
 
 
-def _out_of_memory(tokens: int, error: BaseException) -> BackendError:
-    return BackendError(
-        "the device is out of memory",
-        got=f"{tokens} prompt tokens; {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-        fix="lower the processor's max_pixels, the batch or max_new_tokens, or set prefill_chunk_size",
-    )
+def _out_of_memory(what: str, fix: str, error: BaseException) -> BackendError:
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return BackendError("the device is out of memory", got=f"{what}; {said}", fix=fix)
 
 
 class NeverSampled(LogitsProcessor):
@@ -93,7 +95,8 @@ class NeoGeneration(GenerationMixin):  # type: ignore[misc]  # its signatures do
                 "an assistant_model is offered for text only: it is not given the images",
                 fix="use prompt_lookup_num_tokens, or leave it out",
             )
-        with out_of_memory_explained(0 if ids is None else ids.numel()):
+        fix = "lower the processor's max_pixels, the batch or max_new_tokens, or set prefill_chunk_size"
+        with out_of_memory_explained(f"{0 if ids is None else ids.numel()} prompt tokens", fix):
             return super().generate(inputs, *args, **kwargs)
 
     def _check_prompts(self, tokens: int, attention_mask: Tensor | None) -> None:

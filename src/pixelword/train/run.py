@@ -31,6 +31,7 @@ from transformers import TrainerCallback, TrainingArguments
 import pixelword
 from pixelword.convert import save_released
 from pixelword.errors import CheckpointError
+from pixelword.model.generation import out_of_memory_explained
 from pixelword.recipe import Recipe, differences, fingerprint, resolved
 from pixelword.train import checkpoints, learns
 from pixelword.train.packed import PackedTrainer
@@ -80,7 +81,7 @@ def run_recipe(
         callbacks: told about every step.
 
     Raises:
-        BackendError: another process of the run is gone.
+        BackendError: another process of the run is gone, or this one is out of memory.
         ConfigError: accelerate was told to shard the model in its own way.
         CheckpointError: the folder belongs to another recipe, or a checkpoint to another architecture.
         DataError: the data is not what it was.
@@ -100,7 +101,10 @@ def run_recipe(
     def ready() -> None:
         begin(trainer, marked, changes)
 
-    with StopSignal() as stop, lost_worker_explained(lambda: to_go_on_from(run)):
+    size = f"{recipe.rows_per_batch} rows of {recipe.packing.budget} tokens at a time"
+    smaller = "lower rows_per_batch or packing.budget, set checkpointing: true, or take more processes"
+    memory = out_of_memory_explained(size, f"{smaller}; `pixelword plan` tells the peak before a run")
+    with StopSignal() as stop, lost_worker_explained(lambda: to_go_on_from(run)), memory:
         trainer = PackedTrainer(prepared, placement, arguments, run, stop, callbacks, ready)
         try:
             if marked is not None and marked.step >= recipe.steps:
