@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import subprocess
 import sys
@@ -76,6 +77,23 @@ def test_a_mistake_of_the_user_is_told_as_text(monkeypatch, capsys):
 
     assert leave(monkeypatch, it) == 2
     assert capsys.readouterr() == ("", "pixelword: the width is odd\n  got: 3\n  fix: take an even one\n")
+
+
+def test_a_place_that_cannot_be_written_is_told_as_text(monkeypatch, capsys, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+
+    def it() -> None:
+        (tmp_path / "taken" / "run").mkdir(parents=True)
+
+    assert leave(monkeypatch, it) == 2
+    said = capsys.readouterr().err
+    assert "taken" in said and "Not a directory" in said and "  fix: choose another place" in said
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert leave(monkeypatch, full) == 2
+    assert "got: No space left on device" in capsys.readouterr().err
 
 
 def test_our_own_mistake_keeps_its_traceback(monkeypatch):

@@ -9,6 +9,7 @@ once. A command imports what it calls inside its function.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -32,6 +33,11 @@ from pixelword.errors import PixelWordError
 
 USER_ERROR = 2
 INTERRUPTED = 130
+PLACES = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+)
+"""How a disk or folder that the user named refuses; every other OSError is our mistake."""
 
 # A new command is one line here: its name, and a function, or a `typer.Typer` for a group of commands.
 COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
@@ -88,6 +94,13 @@ def run(arguments: list[str] | None = None) -> None:
         build(COMMANDS)(arguments, prog_name="pixelword")
     except PixelWordError as error:
         print(f"pixelword: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    except OSError as error:
+        if error.errno not in PLACES:
+            raise
+        got = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        fix = "choose another place, or make room there; the same command goes on where it can"
+        print(f"pixelword: {PixelWordError('a file cannot be used or written', got=got, fix=fix)}", file=sys.stderr)
         sys.exit(USER_ERROR)
     except SystemExit as leaving:
         # typer turns Ctrl-C into this code and says nothing.
