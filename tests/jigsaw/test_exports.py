@@ -84,6 +84,9 @@ def test_a_folder_of_puzzles_is_read_back_to_the_pixel(tmp_path):
     busy(9, *there[0].images[0].size).save(tmp_path / "p" / first["media"][0]["image"])
     with pytest.raises(DataError, match="line 1 is not the puzzle"):
         list(read_puzzles(tmp_path / "p"))
+    lines.write_text(json.dumps({**first, "media": [{"image": "../out.png"}]}) + "\n")
+    with pytest.raises(DataError, match=r"line 1 is no puzzle[\s\S]*leads out"):
+        list(read_puzzles(tmp_path / "p"))
     lines.write_text(json.dumps({**first, "order": 3}) + "\n")
     with pytest.raises(DataError, match="line 1 is no puzzle"):
         list(read_puzzles(tmp_path / "p"))

@@ -163,6 +163,19 @@ def test_rows_hold_paths_bytes_or_pictures(tmp_path):
         list(image_rows(["a"]))
 
 
+@pytest.mark.parametrize("way_out", ["../secret.png", "a/../../secret.png", "ABOVE/secret.png", "../data-2/secret.png"])
+def test_no_row_leads_out_of_its_folder(tmp_path, way_out):
+    name = way_out.replace("ABOVE", str(tmp_path))
+    root = tmp_path / "data"
+    found = reasons(image_rows([{"id": "a", "image": name}], root=root))
+    found |= reasons(video_rows([{"id": "b", "video": name}], root=root))
+    found |= reasons(depth_rows([{"id": "c", "image": "0.png", "depth": name}], root=root))
+    assert found == {"a": "outside", "b": "outside", "c": "outside"}
+    for good in ("0.png", "a/../0.png", str(root / "0.png")):
+        (sample,) = image_rows([{"image": good}], root=root)
+        assert not isinstance(sample, Refusal) and sample.image.resolve() == root / "0.png"
+
+
 def test_parquet_files_give_the_same_puzzles_as_their_files(tmp_path):
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     folder_of(tmp_path / "in")

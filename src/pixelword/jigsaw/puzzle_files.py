@@ -19,6 +19,7 @@ from pixelword.jigsaw.draws import Key
 from pixelword.jigsaw.prompts import Part, Slot
 from pixelword.jigsaw.puzzle import Clip, Media, Puzzle
 from pixelword.jigsaw.rewards import AnswerRule
+from pixelword.jigsaw.sources import below
 
 LINES = "puzzles.jsonl"
 MEDIA = "media"
@@ -150,11 +151,14 @@ def read_part(part: Any) -> Part:
 
 def read_media(shown: Mapping[str, Any], folder: Path) -> Media:
     if "image" in shown:
-        return read_png(folder / shown["image"])
-    return Clip(tuple(read_png(folder / name) for name in shown["frames"]), float(shown["rate"]))
+        return read_png(folder, shown["image"])
+    return Clip(tuple(read_png(folder, name) for name in shown["frames"]), float(shown["rate"]))
 
 
-def read_png(path: Path) -> PIL.Image.Image:
+def read_png(folder: Path, name: str) -> PIL.Image.Image:
+    path = below(folder, name)
+    if path is None:
+        raise ValueError(f"{name} leads out of the folder of the puzzles")
     with PIL.Image.open(path, formats=["PNG"]) as picture:
         picture.load()
         return picture

@@ -12,6 +12,7 @@ from pixelword.errors import DataError, nearest
 REASONS = {
     "unreadable": "the file cannot be decoded",
     "missing": "the file or a value of the row is not there",
+    "outside": "the path of a row leads out of the folder of its data",
     "bad_row": "the values of the row do not fit together",
     "not_media": "the file is neither a picture nor a film",
     "animated": "the picture moves; give it as a film",

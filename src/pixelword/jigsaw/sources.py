@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,6 +74,12 @@ def depth_folder(
             yield DepthSample(found[0], found[1], known, depth_scale=depth_scale)
 
 
+def below(root: Path, name: str) -> Path | None:
+    """The file that data name by its path below a folder; None where the path leads out of it."""
+    top = os.path.join(os.path.abspath(root), "")
+    return root / name if os.path.abspath(os.path.join(top, name)).startswith(top) else None
+
+
 def without_suffix(name: str) -> str:
     return name.rpartition(".")[0] or name
 
@@ -130,7 +137,7 @@ def image_rows(
 
     Args:
         rows: mappings; what is already refused passes through.
-        root: folder of the paths in the rows.
+        root: folder of the paths in the rows. Links in it are followed; a path that leads out of it is refused.
         image: column of a path, of bytes, of a decoded picture, or of Hugging Face's `{"bytes", "path"}`.
         id: column of the id; rows without one are named by their path, else by their number.
     """
@@ -144,9 +151,10 @@ def video_rows(
 
     def sample(name: str, row: Row) -> VideoSample | Refusal:
         value = row.get(video)
-        if isinstance(value, str) and value:
-            return VideoSample(name, Path(root) / value)
-        return Refusal(name, "missing", f"no {video!r}")
+        if not isinstance(value, str) or not value:
+            return Refusal(name, "missing", f"no {video!r}")
+        film = below(Path(root), value)
+        return Refusal(name, "outside", value[:200]) if film is None else VideoSample(name, film)
 
     return read_rows(rows, id, video, sample)
 
@@ -169,7 +177,9 @@ def depth_rows(
             places = tuple((int(row), int(column)) for row, column in given) if given is not None else None
         except (TypeError, ValueError):
             return Refusal(name, "missing", f"points that are no pairs: {given}"[:200])
-        source = Path(root) / where if isinstance(where, str) else None
+        source = below(Path(root), where) if isinstance(where, str) else None
+        if isinstance(where, str) and source is None:
+            return Refusal(name, "outside", where[:200])
         return with_picture(
             name,
             row,
@@ -200,7 +210,8 @@ def with_picture(name: str, row: Row, column: str, root: Path, make: Callable[[s
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str) and value:
-        return make(name, root / value)
+        path = below(root, value)
+        return Refusal(name, "outside", value[:200]) if path is None else make(name, path)
     if isinstance(value, bytes | bytearray) and value:
         return make(name, bytes(value))
     if hasattr(value, "convert") and hasattr(value, "size"):
