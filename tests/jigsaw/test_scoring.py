@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 from itertools import permutations
 from math import factorial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -13,6 +16,7 @@ from scipy.stats import bootstrap, kendalltau
 
 from pixelword.errors import InputError
 from pixelword.jigsaw import AnswerRule, Asked, ImageJigsaw, ImageSample, Puzzle, Reply, score, score_all, summarize
+from pixelword.jigsaw.reply_files import read_replies
 from pixelword.jigsaw.scoring import STATUSES, kendall, mean, neighbours_kept
 from tests.jigsaw.pictures import busy
 
@@ -22,6 +26,15 @@ TARGET = (2, 4, 1, 3)
 
 def asked(target: tuple[int, ...] = TARGET, rule: AnswerRule = BARE, name: str = "a") -> Asked:
     return Asked(name, "image", "image 2x2", target, rule, (2, 2) if len(target) == 4 else None)
+
+
+@given(st.text())
+def test_a_stored_reply_comes_back_whatever_is_in_it(text):
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "replies.jsonl"
+        rows = [{"id": name, "reply": text} for name in ("a", "b")]
+        file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        assert {name: reply.text for name, reply in read_replies(file).items()} == {"a": text, "b": text}
 
 
 def test_statuses_and_places_of_single_replies():

@@ -38,8 +38,9 @@ def reply_lines(path: Path, *, whole: bool) -> Iterator[dict[str, Any]]:
     Args:
         whole: the last line, too, must be one.
     """
+    # Not splitlines: a reply may hold other signs that end a line, which JSON does not escape.
     try:
-        lines = path.read_text(encoding="utf-8", errors="strict" if whole else "replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="strict" if whole else "replace").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError("these replies cannot be read", got=f"{path}: {error}", fix="check the path") from error
     for number, line in enumerate(lines, start=1):
