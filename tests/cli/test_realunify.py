@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pixelword.cli.main import run
+from pixelword.cli.realunify import read_plan
 from tests.realunify.harness import KEY, Loopback, Plan, known
 
 # Both come from Inspect: a deprecated argument inside its display, and streams that it leaves to the collector.
@@ -40,11 +41,17 @@ def test_run_score_compare_and_plan(tmp_path, capsys, monkeypatch):
     assert compared.splitlines()[-1].split()[:4] == ["GEU", "4", "0", "0"]
 
 
+def test_a_cap_of_nothing_is_a_cap():
+    assert read_plan(None, {"run.max_cost": 0.0}, None).run.max_cost == 0.0
+    assert read_plan(None, {"run.max_cost": None, "protocols": [], "run.data": ""}, None) == read_plan(None, {}, None)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["run", "OUT"], "there is no model to ask"),
         (["run", "OUT", "--model", "nobody/x"], "cannot be made"),
+        (["run", "OUT", "--model", "mockllm/x", "--max-cost", "5"], "a cap needs prices"),
         (["run", "OUT", "--model", "mockllm/x", "--data", "OUT/none"], "UEG needs a judge"),
         (["run", "OUT", "--model", "mockllm/x", "--data", "OUT/none", "--track", "GEU"], "no such data folder"),
         (["run", "OUT", "--model", "mockllm/x", "--data", "hub", "--track", "GEU"], "terms of its own"),
@@ -52,6 +59,7 @@ def test_run_score_compare_and_plan(tmp_path, capsys, monkeypatch):
         (["run", "OUT", "--model", "pixelword-openai/x", "--set", "models.model.args.colour=1"], "cannot be made"),
         (["score", "OUT", "--name", "default"], "a name of its own"),
         (["compare", "OUT", "OUT"], "no answered item in common"),
+        (["compare", "OUT", "OUT", "--against", "stepwize"], "protocol"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path, capsys, words, sentence):

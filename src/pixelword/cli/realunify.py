@@ -49,8 +49,13 @@ def read_plan(file: Path | None, words: dict[str, Any], settings: list[str] | No
     from pixelword.config import load_settings
     from pixelword.realunify.run_settings import RunPlan
 
-    given = [f"{key}={json.dumps(value)}" for key, value in words.items() if value not in (None, "", [], False)]
+    given = [f"{key}={json.dumps(value)}" for key, value in words.items() if said(value)]
     return load_settings(RunPlan, file, [*given, *(settings or [])])
+
+
+def said(value: Any) -> bool:
+    """Whether an option was given; a cap of 0 was, and lets nothing be spent."""
+    return value is not None and value is not False and value not in ("", [])
 
 
 @realunify.command()
@@ -200,13 +205,14 @@ def compare(
 ) -> None:
     """Compare two runs, or two protocols of one, on the items that both answered."""
     from pixelword.errors import InputError
-    from pixelword.realunify import CATEGORIES, Protocol, Track
+    from pixelword.realunify import CATEGORIES, Track
     from pixelword.realunify.differences import compare as differences
     from pixelword.realunify.differences import compare_all
+    from pixelword.realunify.run_settings import RunSettings
     from pixelword.realunify.store import Store, results_of
     from pixelword.realunify.taxonomy import categories_of
 
-    kinds = [Protocol(name.replace("-", "_")) for name in (protocol, against or protocol)]
+    kinds = [RunSettings.model_validate({"protocol": name}).protocol for name in (protocol, against or protocol)]
     runs = [
         results_of(Store(folder).items(scoring).values(), kind)
         for folder, kind in zip((first, second), kinds, strict=True)

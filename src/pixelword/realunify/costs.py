@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pixelword.config import read_yaml
+from pixelword.errors import ConfigError
 from pixelword.realunify.backends.calls import RunStopped
 from pixelword.realunify.judge.settings import Prices
 from pixelword.realunify.records import Call
@@ -30,6 +31,9 @@ class Purse:
 
     Before a call its price is set aside: the highest that a call of this model had so far, or its price per request
     for the first. So the cap holds also with many calls on their way, as far as the next costs no more than the last.
+
+    Raises:
+        ConfigError: a cap without any price, which would never be reached.
     """
 
     prices: dict[str, Prices]
@@ -37,6 +41,14 @@ class Purse:
     spent: float = 0.0
     set_aside: float = 0.0
     highest: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.cap is not None and not self.prices:
+            raise ConfigError(
+                "a cap needs prices, or it is never reached",
+                got=f"max_cost {self.cap:g} and no price",
+                fix="give --prices a YAML file with a line for each model, or leave --max-cost out",
+            )
 
     def count(self, calls: Iterable[Call]) -> None:
         """Add calls that an earlier start stored."""

@@ -70,8 +70,8 @@ def open_run(settings: RunSettings) -> OpenRun:
     place = Path(settings.out).resolve()
     if place not in OPEN_RUNS:
         prices = read_prices(Path(settings.prices) if settings.prices else None)
-        store = Store(place).open()
         purse = Purse(prices, settings.max_cost)
+        store = Store(place).open()
         purse.count(store.replies.values())
         OPEN_RUNS[place] = OpenRun(store, purse, Halt())
     return OPEN_RUNS[place]
