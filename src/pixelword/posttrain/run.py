@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -73,19 +74,22 @@ def posttrain(
     check_engine(recipe, model)
     stream, held_out = open_stream(recipe)
     asked = held_out_puzzles(held_out, levels(recipe), recipe.held_out.puzzles, recipe.wording)
-    trainer = make_trainer(
-        recipe, model, processor, stream, out, cpu=not torch.cuda.is_available() if cpu is None else cpu
-    )
-    before = newest_complete(out)
-    results = restored(trainer, before, out)
-    trainer.add_callback(
-        HeldOut(recipe.held_out, asked, processor, recipe.grpo.max_tokens, results, out / "held_out.json")
-    )
-    monitor = getattr(trainer, "monitor", None)
-    trainer.add_callback(WholeLog(out, None if monitor is None else monitor.as_json))
-    for callback in callbacks:
-        trainer.add_callback(callback)
-    trainer.train(resume_from_checkpoint=str(before) if before else None)
+    with warnings.catch_warnings():
+        # TRL asks transformers for a name that transformers has given up.
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+        trainer = make_trainer(
+            recipe, model, processor, stream, out, cpu=not torch.cuda.is_available() if cpu is None else cpu
+        )
+        before = newest_complete(out)
+        results = restored(trainer, before, out)
+        trainer.add_callback(
+            HeldOut(recipe.held_out, asked, processor, recipe.grpo.max_tokens, results, out / "held_out.json")
+        )
+        monitor = getattr(trainer, "monitor", None)
+        trainer.add_callback(WholeLog(out, None if monitor is None else monitor.as_json))
+        for callback in callbacks:
+            trainer.add_callback(callback)
+        trainer.train(resume_from_checkpoint=str(before) if before else None)
     return finish(recipe, trainer, processor, results, str(stream.ledger), out)
 
 
