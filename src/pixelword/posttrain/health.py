@@ -5,7 +5,7 @@
         for finding in monitor.watch(vitals):
             print(finding)
 
-The failures are those that users of Visual Jigsaw report (spec of the release, issues 4, 7 and 8) and that group
+The failures are those that users of Visual Jigsaw report (issues 4, 7 and 8 of its repository) and that group
 rewards invite. Each test looks at means over a window, needs `patience` generations in a row, and is told once until
 it has passed.
 """
