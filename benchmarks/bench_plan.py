@@ -1,9 +1,10 @@
 """A plan against a run of 100 steps: step time, processor time and peak memory.
 
-    pixelword tiny data/tiny
+    python benchmarks/bench_plan.py
     python benchmarks/bench_plan.py recipes/tiny/pretrain.yaml --set packing.budget=512 --set retention=null
 
-Plan and run are processes of their own, one after the other, so that each has its own peak of memory.
+The first form is the second, and writes data/tiny before if it is not there. Plan and run are processes of their own,
+one after the other, so that each has its own peak of memory.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from measure import write_result
 from transformers import TrainerCallback
 
 from pixelword.recipe import load_recipe
 from pixelword.train.plan.memory import peak_of_process
 from pixelword.train.run import run_recipe
+
+TINY, DATA, SMALLER = Path("recipes/tiny/pretrain.yaml"), Path("data/tiny"), ["packing.budget=512", "retention=null"]
+PIXELWORD = [sys.executable, "-c", "from pixelword.cli.main import run; run()"]
 
 
 class Clock(TrainerCallback):
@@ -46,25 +51,21 @@ def run_steps(recipe: Path, settings: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path)
+    parser.add_argument("recipe", type=Path, nargs="?")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--run-only", action="store_true", help="what this file calls itself with")
     given = parser.parse_args()
+    if given.recipe is None:
+        given.recipe, given.settings = TINY, [*SMALLER, *given.settings]
+        if not DATA.exists():
+            subprocess.run([*PIXELWORD, "tiny", str(DATA)], check=True)
     if given.run_only:
         run_steps(given.recipe, given.settings)
         return
     words = [str(given.recipe), *(word for setting in given.settings for word in ("--set", setting))]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "plan.json"
-        command = [
-            sys.executable,
-            "-c",
-            "from pixelword.cli.main import run; run()",
-            "plan",
-            *words,
-            "--out",
-            str(file),
-        ]
+        command = [*PIXELWORD, "plan", *words, "--out", str(file)]
         subprocess.run([*command, "--steps", "12", "--seconds", "120"], check=True)
         plan = json.loads(file.read_text())
     done = subprocess.run([sys.executable, __file__, *words, "--run-only"], check=True, capture_output=True, text=True)
@@ -74,8 +75,13 @@ def main() -> None:
         "processor": plan["probe"]["processor_seconds"],
         "memory": plan["memory"],
     }
+    rows = []
     for name, value in planned.items():
-        print(f"{name:<10} planned {value:.5g}, run {ran[name]:.5g}, {value / ran[name] - 1:+.1%}")
+        difference = f"{value / ran[name] - 1:+.1%}"
+        print(f"{name:<10} planned {value:.5g}, run {ran[name]:.5g}, {difference}")
+        rows.append({"what": name, "planned": value, "run": ran[name], "difference": difference})
+    notes = {"recipe": given.recipe.as_posix(), "settings": given.settings, "steps": 100, "wall, processor": "s a step"}
+    print("written:", write_result("plan", rows, notes))
 
 
 if __name__ == "__main__":

@@ -81,6 +81,12 @@ def test_messages_that_troubleshooting_explains_are_messages_of_the_code():
             assert part in code, message
 
 
+def test_make_bench_can_call_every_benchmark_without_arguments():
+    for script in (ROOT / "benchmarks").glob("bench_*.py"):
+        for call in re.findall(r'add_argument\(\s*"(?!-)[^)]*\)', script.read_text(encoding="utf-8")):
+            assert 'nargs="?"' in call, f"{script.name}: {call}"
+
+
 def test_the_site_builds_without_a_warning(tmp_path):
     mkdocs = pytest.importorskip("mkdocs.commands.build", reason="the extra dev brings mkdocs")
     from mkdocs.config import load_config
