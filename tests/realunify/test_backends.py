@@ -236,6 +236,27 @@ def test_a_pipeline_draws_and_edits(monkeypatch, picture):
     assert seen == [("a cat", None, {"num_inference_steps": 4}), ("red", (40, 30), {"num_inference_steps": 4})]
 
 
+def test_the_vendors_images_api_gets_no_seed_and_other_servers_do(monkeypatch, picture):
+    sent = []
+
+    async def post(self, path, payload=None, form=None, **_):
+        sent.append((path, "seed" in (payload or form)))
+        return {"data": [], "choices": [{"message": {"content": "A"}}]}
+
+    monkeypatch.setattr(Http, "post", post)
+    edit = Request(Operation.EDIT, "red", (picture,), seed=3)
+    asked = Request(Operation.UNDERSTAND, "Which?", seed=3)
+    for address in ("", "http://127.0.0.1:1/v1"):
+        call(OpenAiHttp("tiny", base_url=address), DRAW, edit, asked)
+    paths = ["images/generations", "images/edits", "chat/completions"]
+    assert sent == [*zip(paths, [False, False, True], strict=True), *zip(paths, [True, True, True], strict=True)]
+
+
+def test_a_part_that_is_no_object_is_passed_over():
+    reply = {"candidates": [{"content": {"parts": ["x", None, {"text": "A"}]}}]}
+    assert read_candidates(reply).text == "A"
+
+
 def test_a_model_of_transformers_is_asked_in_this_process(monkeypatch, picture):
     pytest.importorskip("torch")
     from pixelword import answering

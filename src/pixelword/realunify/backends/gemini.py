@@ -84,7 +84,9 @@ def read_candidates(reply: Mapping[str, Any]) -> Answer:
     if first is None and not (isinstance(feedback, dict) and feedback.get("blockReason")):
         raise CallFailed("the reply has no candidate", got=list(reply), fix="check the address of the server")
     content = (first or {}).get("content")
-    parts = [part for part in list_of((content if isinstance(content, dict) else {}).get("parts")) if part]
+    parts = [
+        part for part in list_of((content if isinstance(content, dict) else {}).get("parts")) if isinstance(part, dict)
+    ]
     texts = [part["text"] for part in parts if isinstance(part.get("text"), str) and not part.get("thought")]
     pictures = [data for part in parts if not part.get("thought") and (data := data_in(part))]
     usage = reply.get("usageMetadata")

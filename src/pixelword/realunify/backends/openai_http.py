@@ -72,7 +72,9 @@ class OpenAiHttp(Backend):
         return await self.http.post("chat/completions", payload, plain=plain)
 
     async def images(self, request: Request) -> dict[str, Any]:
-        fields = {"model": self.model, "prompt": request.prompt, "n": 1, **seed_of(request), **request.settings}
+        # The vendor refuses a field that it does not know, and its images API knows no seed; other servers take one.
+        seed = {} if self.http.base_url == OFFICIAL else seed_of(request)
+        fields = {"model": self.model, "prompt": request.prompt, "n": 1, **seed, **request.settings}
         if request.operation == Operation.GENERATE:
             return await self.http.post("images/generations", fields)
         files: list[File] = []
