@@ -21,7 +21,7 @@ from pixelword.posttrain.flat_groups import flat_groups, mask_rows, overwrite_ro
 from pixelword.posttrain.gate import check_pictures
 from pixelword.posttrain.models import check_engine
 from pixelword.posttrain.prompts import Prompts, read_prompt
-from pixelword.posttrain.run import make_trainer, posttrain
+from pixelword.posttrain.run import claim, make_trainer, posttrain
 from pixelword.posttrain.shared_prefix import packed_logps
 from pixelword.posttrain.stream import open_stream
 
@@ -183,6 +183,15 @@ def test_a_folder_belongs_to_one_recipe(tmp_path):
     assert again["steps"] == 1
     with pytest.raises(CheckpointError, match="another recipe"):
         posttrain(recipe("short", steps=2), tmp_path, cpu=True)
+
+
+def test_a_folder_is_free_until_something_was_learnt(tmp_path):
+    claim(recipe("short", steps=1), tmp_path)
+    claim(recipe("short", steps=2), tmp_path)  # as after a checkpoint that could not be loaded
+    (tmp_path / "checkpoint-2").mkdir()
+    claim(recipe("short", steps=2), tmp_path)
+    with pytest.raises(CheckpointError, match="another recipe"):
+        claim(recipe("short", steps=1), tmp_path)
 
 
 def test_adapters_learn_and_nothing_else_does(tmp_path, monkeypatch):

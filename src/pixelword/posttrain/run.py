@@ -96,11 +96,14 @@ def posttrain(
 def claim(recipe: PosttrainRecipe, out: Path) -> None:
     """Write the recipe into a new folder, or check that the folder is its.
 
+    A folder in which nothing was learnt yet, as after a mistyped checkpoint, is new.
+
     Raises:
         CheckpointError: it is another's.
     """
     file = out / "recipe.yaml"
-    if not file.exists():
+    begun = any((out / name).exists() for name in ("log.json", "done.json")) or any(out.glob("checkpoint-*"))
+    if not file.exists() or not begun:
         write_whole(file, resolved(recipe))
         write_whole(out / "fingerprint.txt", fingerprint(recipe) + "\n")
         return
