@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import Qwen3Config, Qwen3ForCausalLM, get_scheduler
+from transformers import Qwen3Config, Qwen3ForCausalLM, Trainer, get_scheduler
 
-from pixelword.errors import ConfigError, DataError
+from pixelword.errors import BackendError, ConfigError, DataError
 from pixelword.recipe import RetentionSettings
 from pixelword.train import prepare
 from pixelword.train.attention_choice import without_idle_samples
 from pixelword.train.flops import needed_flops, pairs
 from pixelword.train.journal import Journal, read_journal
 from pixelword.train.measures import Measures, kinds_of
+from pixelword.train.packed import INNER, PackedTrainer, check_inner
 from pixelword.train.placement import Placement
 from pixelword.train.rates import build_optimizer, build_schedule
 from pixelword.train.retention import Retention, held_out
@@ -214,6 +215,14 @@ def test_the_journal_keeps_the_later_of_two_equal_steps_and_forgives_a_cut_line(
     numbers, events = read_journal(tmp_path / "log.jsonl")
     assert [(line["step"], line["loss"]) for line in numbers] == [(1, 1.0), (2, 20.0)]
     assert numbers[1]["other"] is None and [event["event"] for event in events] == ["went on"]
+
+
+def test_a_trainer_that_would_not_call_what_we_replace_is_refused():
+    replaced = {name for name in vars(PackedTrainer) if name[0] == "_" != name[1] and hasattr(Trainer, name)}
+    assert replaced <= set(INNER)
+    with pytest.raises(BackendError, match="in another way") as caught:
+        check_inner(type("Later", (), dict.fromkeys(set(INNER) - {"_get_grad_norm"})))
+    assert str(caught.value.got).endswith("no _get_grad_norm")
 
 
 def test_one_whole_sample_per_row_needs_no_mask(prepared):

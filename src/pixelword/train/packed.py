@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
 from pixelword.data import PackedBatch, PackedLoader, Prefetched, merged, step_share
-from pixelword.errors import CheckpointError, TrainingError
+from pixelword.errors import BackendError, CheckpointError, TrainingError
 from pixelword.recipe import resolved
 from pixelword.train import checkpoints
 from pixelword.train.attention_choice import choose_attention, without_idle_samples
@@ -37,6 +38,12 @@ from pixelword.train.setting_up import Prepared
 from pixelword.train.stopping import StopSignal
 
 logger = logging.getLogger(__name__)
+
+INNER = (
+    *("get_batch_samples", "_prepare_for_training", "_get_grad_norm", "_maybe_log_save_evaluate"),
+    *("_save_checkpoint", "_load_from_checkpoint", "_load_rng_state", "_finalize_training"),
+)
+"""Inner methods of the Trainer that are replaced here; a version without one would silently not call ours."""
 
 
 class PackedBatches:
@@ -85,6 +92,7 @@ class PackedTrainer(Trainer):
         callbacks: list[TrainerCallback] | None = None,
         ready: Callable[[], None] = lambda: None,
     ) -> None:
+        check_inner(Trainer)
         super().__init__(model=prepared.model, args=args, callbacks=callbacks)
         self.remove_callback(PrinterCallback)
         self.prepared, self.placement, self.run_folder, self.stop = prepared, placement, run, stop
@@ -293,6 +301,18 @@ class PackedTrainer(Trainer):
     def floating_point_ops(self, inputs: Any) -> int:
         """Counted by `measures`."""
         return 0
+
+
+def check_inner(kind: type[Any]) -> None:
+    """Raises:
+    BackendError: this Trainer lacks a method that is replaced here; without it no norm would be clipped, say.
+    """
+    if missing := [name for name in INNER if not hasattr(kind, name)]:
+        raise BackendError(
+            "the Trainer of this transformers works in another way",
+            got=f"transformers {transformers.__version__}, no {', '.join(missing)}",
+            fix="install the version that constraints.txt names",
+        )
 
 
 def reason(error: Exception | None) -> str:

@@ -18,6 +18,7 @@ import logging
 import os
 import platform
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -101,10 +102,7 @@ def run_recipe(
     def ready() -> None:
         begin(trainer, marked, changes)
 
-    size = f"{recipe.rows_per_batch} rows of {recipe.packing.budget} tokens at a time"
-    smaller = "lower rows_per_batch or packing.budget, set checkpointing: true, or take more processes"
-    memory = out_of_memory_explained(size, f"{smaller}; `pixelword plan` tells the peak before a run")
-    with StopSignal() as stop, lost_worker_explained(lambda: to_go_on_from(run)), memory:
+    with StopSignal() as stop, lost_worker_explained(lambda: to_go_on_from(run)), memory_explained(recipe):
         trainer = PackedTrainer(prepared, placement, arguments, run, stop, callbacks, ready)
         try:
             if marked is not None and marked.step >= recipe.steps:
@@ -119,6 +117,13 @@ def run_recipe(
         return Outcome(run, step, False, trainer.stopped)
     finish(trainer, run)
     return Outcome(run, step, True, ended=trainer.ended)
+
+
+def memory_explained(recipe: Recipe) -> AbstractContextManager[None]:
+    """Around training steps: says what was too large when the device is out of memory."""
+    size = f"{recipe.rows_per_batch} rows of {recipe.packing.budget} tokens at a time"
+    smaller = "lower rows_per_batch or packing.budget, set checkpointing: true, or take more processes"
+    return out_of_memory_explained(size, f"{smaller}; `pixelword plan` tells the peak of smaller ones")
 
 
 def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:

@@ -19,7 +19,7 @@ from pixelword.recipe import Recipe
 from pixelword.train.journal import read_journal
 from pixelword.train.packed import PackedTrainer
 from pixelword.train.plan.memory import PeakMemory
-from pixelword.train.run import compile_blocks, place, training_arguments
+from pixelword.train.run import compile_blocks, memory_explained, place, training_arguments
 from pixelword.train.setting_up import prepare
 from pixelword.train.stopping import StopSignal
 
@@ -110,6 +110,7 @@ def probe(recipe: Recipe, folder: Path, *, steps: int, seconds: float) -> tuple[
         What was measured, and the processor of the recipe's model.
 
     Raises:
+        BackendError: the device is out of memory.
         DataError: the data ended before a step could be counted.
         PixelWordError: the recipe does not start; each says why.
     """
@@ -117,7 +118,7 @@ def probe(recipe: Recipe, folder: Path, *, steps: int, seconds: float) -> tuple[
     arguments = training_arguments(short, folder)
     placement = place(short, arguments)
     watch = Stopwatch(steps, seconds)
-    with PeakMemory(placement.device) as peak:
+    with PeakMemory(placement.device) as peak, memory_explained(recipe):
         prepared = prepare(short)
         compile_blocks(prepared)
         trainer = PackedTrainer(prepared, placement, arguments, folder, StopSignal(), [watch])
