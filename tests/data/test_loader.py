@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from pixelword.data import PackedBatch, PackedLoader, build_loader, merged
+from pixelword.data.json_rows import JsonRows
 from pixelword.data.records import RowError
 from pixelword.errors import ConfigError, DataError
 from pixelword.recipe import Recipe
@@ -141,6 +142,23 @@ def test_states_inside_a_step_do_not_fit_together(folder):
     reads[0].next()
     with pytest.raises(DataError, match="fit together only"):
         merged([read.state() for read in reads])
+
+
+def test_files_are_looked_at_once_and_not_for_every_state(folder, monkeypatch):
+    """A source may have many thousands of files on a slow disk, and every batch has a state."""
+    asked: list[str] = []
+    real = JsonRows.fingerprint
+
+    def counted(self: JsonRows) -> str:
+        asked.append(self.name)
+        return real(self)
+
+    monkeypatch.setattr(JsonRows, "fingerprint", counted)
+    read = loader(folder)
+    for _ in range(3):
+        read.next()
+        assert set(read.state()["data"]) == {"pictures", "texts"}
+    assert sorted(asked) == ["pictures", "texts"]
 
 
 def test_other_data_or_lanes_on_resume_are_refused(folder, tmp_path):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 from pixelword.data.batch import PackedBatch, ReadySample, collate
@@ -194,7 +195,7 @@ class PackedLoader:
             "batches": self.batches,
             "turn": self._turn,
             "lanes": {str(number): lane.state() for number, lane in self.lanes.items()},
-            "data": self._data(),
+            "data": dict(self._data),
             "bad": self.bad.state(),
         }
 
@@ -204,15 +205,13 @@ class PackedLoader:
         Raises:
             DataError: the data, the lanes or the mixture are not those of the state.
         """
-        if state["data"] != self._data():
+        if state["data"] != self._data:
             changed = sorted(
-                key
-                for key in self._data().keys() | state["data"].keys()
-                if self._data().get(key) != state["data"].get(key)
+                key for key in self._data.keys() | state["data"].keys() if self._data.get(key) != state["data"].get(key)
             )
             raise DataError(
                 "the data is not what it was when the state was saved",
-                got="; ".join(f"{key}: {state['data'].get(key)} then, {self._data().get(key)} now" for key in changed),
+                got="; ".join(f"{key}: {state['data'].get(key)} then, {self._data.get(key)} now" for key in changed),
                 fix="go on with the same data, or start anew",
             )
         if missing := [number for number in self.lanes if str(number) not in state["lanes"]]:
@@ -227,9 +226,11 @@ class PackedLoader:
         for number, lane in self.lanes.items():
             lane.load(state["lanes"][str(number)])
 
+    @cached_property
     def _data(self) -> dict[str, str]:
-        streams = [stream for lane in self.lanes.values() for stream in lane.mixture.streams]
-        return {stream.source.name: stream.source.fingerprint() for stream in streams}
+        """What changes when a source does; asked once, because it looks at every file and states are many."""
+        sources = {id(stream.source): stream.source for lane in self.lanes.values() for stream in lane.mixture.streams}
+        return {source.name: source.fingerprint() for source in sources.values()}
 
 
 def merged(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
