@@ -63,9 +63,10 @@ class Lane:
         epoch, good = self._good.setdefault(stream.source.name, [stream.epoch, 0])
         if stream.epoch != epoch and not good:
             raise DataError(
-                f"no row of source {stream.source.name!r} can be used",
+                f"no row of source {stream.source.name!r} can be used in lane {stream.lane} of {stream.lanes}",
                 got=dict(self.bad.counts.get(stream.source.name, Counter())),
-                fix="look at the reasons in the log; often the root of its pictures is wrong",
+                fix="look at the reasons in the log; often the root of its pictures is wrong, or there are few rows for "
+                "so many lanes: lower data.lanes",
             )
         if stream.epoch != epoch:
             self._good[stream.source.name] = [stream.epoch, 0]
