@@ -65,8 +65,8 @@ class Lane:
             raise DataError(
                 f"no row of source {stream.source.name!r} can be used in lane {stream.lane} of {stream.lanes}",
                 got=dict(self.bad.counts.get(stream.source.name, Counter())),
-                fix="look at the reasons in the log; often the root of its pictures is wrong, or there are few rows for "
-                "so many lanes: lower data.lanes",
+                fix="look at the reasons in the log; often the root of its pictures is wrong, or there are few rows "
+                "for so many lanes: lower data.lanes",
             )
         if stream.epoch != epoch:
             self._good[stream.source.name] = [stream.epoch, 0]
