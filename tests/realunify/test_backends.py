@@ -12,7 +12,7 @@ import anyio
 import pytest
 from PIL import Image
 
-from pixelword.errors import ConfigError, ImageError
+from pixelword.errors import ConfigError, ImageError, PromptError
 from pixelword.realunify.backends import CallFailed, NotSupported, Operation, Request, RunStopped, worker_template
 from pixelword.realunify.backends.diffusers_pipeline import DiffusersPipeline
 from pixelword.realunify.backends.exact import ExactJudge
@@ -234,6 +234,49 @@ def test_a_pipeline_draws_and_edits(monkeypatch, picture):
     drawn, edited = call(backend, sized, Request(Operation.EDIT, "red", (picture,)))
     assert (read_header(drawn.picture).width, read_header(edited.picture).height) == (64, 32)
     assert seen == [("a cat", None, {"num_inference_steps": 4}), ("red", (40, 30), {"num_inference_steps": 4})]
+
+
+@pytest.mark.parametrize("wrong", [{"device": "cuda:99"}, {"device": "gpu"}, {"dtype": "bf16"}])
+def test_a_device_or_dtype_that_is_not_there_stops_the_run_before_any_weight_is_read(monkeypatch, wrong):
+    pytest.importorskip("torch")
+    from pixelword import answering
+    from pixelword.realunify.backends.transformers_model import TransformersModel
+
+    def never(*_, **__):
+        raise AssertionError("weights were read")
+
+    pipeline = types.SimpleNamespace(from_pretrained=never)
+    monkeypatch.setitem(sys.modules, "diffusers", types.SimpleNamespace(DiffusionPipeline=pipeline))
+    monkeypatch.setattr(answering, "load_answerer", never)
+    with pytest.raises(RunStopped, match=r"device|dtype"):
+        call(TransformersModel("a/b", **wrong), Request(Operation.UNDERSTAND, "Which?"))
+    with pytest.raises(RunStopped, match=r"device|dtype"):
+        call(DiffusersPipeline("x/y", **{"device": "cpu", **wrong}), DRAW)
+
+
+def test_a_library_that_is_not_there_stops_the_run(monkeypatch):
+    from pixelword.realunify.backends.transformers_model import TransformersModel
+
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    monkeypatch.setitem(sys.modules, "pixelword.answering", None)
+    with pytest.raises(RunStopped, match="library"):
+        call(TransformersModel("a/b"), Request(Operation.UNDERSTAND, "Which?"))
+    with pytest.raises(RunStopped, match="library"):
+        call(DiffusersPipeline("x/y", device="cpu"), DRAW)
+
+
+def test_a_prompt_that_does_not_fit_fails_its_call_and_no_more(monkeypatch):
+    pytest.importorskip("torch")
+    from pixelword import answering
+    from pixelword.realunify.backends.transformers_model import TransformersModel
+
+    def too_long(messages, images):
+        raise PromptError("the prompt is longer than the model's context", got=9, fix="fewer pictures")
+
+    monkeypatch.setattr(answering, "load_answerer", lambda *_, **__: too_long)
+    with pytest.raises(CallFailed, match="longer") as failed:
+        call(TransformersModel("a/b"), Request(Operation.UNDERSTAND, "Which?"))
+    assert not failed.value.again
 
 
 def test_the_vendors_images_api_gets_no_seed_and_other_servers_do(monkeypatch, picture):

@@ -46,8 +46,8 @@ def chat(
         import torch
         from transformers.utils.logging import disable_progress_bar
 
+        from pixelword.answering.devices import device_named, dtype_named
         from pixelword.cli.conversation import Conversation, Manner
-        from pixelword.cli.devices import device_named, dtype_named
         from pixelword.convert import load_released
 
     if top_p == 0:

@@ -81,7 +81,7 @@ def released_neo(
     No tensor changes unless --dtype says so.
     """
     with needs("model"):
-        from pixelword.cli.devices import dtype_named
+        from pixelword.answering.devices import dtype_named
         from pixelword.convert import check_new, load_released, save_released
 
     check_new(target)

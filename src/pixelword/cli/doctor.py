@@ -37,7 +37,7 @@ def doctor(
     with needs("train"):
         from rich.console import Console
 
-        from pixelword.cli.devices import device_named
+        from pixelword.answering.devices import device_named
         from pixelword.recipe import load_recipe
         from pixelword.train import write_json
         from pixelword.train.doctor import examine_recipe

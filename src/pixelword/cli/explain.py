@@ -29,7 +29,7 @@ def explain(
     with needs("model"):
         from rich.console import Console
 
-        from pixelword.cli.devices import device_named, dtype_named
+        from pixelword.answering.devices import device_named, dtype_named
         from pixelword.convert import load_released, local_folder, read_config
         from pixelword.explain import SampleText, look, sample_page, take_apart
         from pixelword.model import NeoProcessor

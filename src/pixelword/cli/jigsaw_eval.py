@@ -152,7 +152,7 @@ def from_model(
         import torch
 
         from pixelword.answering import load_answerer
-        from pixelword.cli.devices import device_named, dtype_named
+        from pixelword.answering.devices import device_named, dtype_named
     from pixelword.jigsaw import Reply
 
     place, kind = device_named(device), dtype_named(dtype)

@@ -6,7 +6,7 @@ import io
 from functools import partial
 from typing import Any
 
-from pixelword.errors import ConfigError
+from pixelword.errors import BackendError, ConfigError
 from pixelword.realunify.backends.calls import Answer, Backend, CallFailed, NotSupported, Operation, Request, RunStopped
 from pixelword.realunify.backends.calls import operations as read_operations
 from pixelword.realunify.paths import open_picture
@@ -48,28 +48,34 @@ class DiffusersPipeline(Backend):
         """The pipeline.
 
         Raises:
-            ConfigError: the library is absent.
-            RunStopped: the pipeline cannot be loaded.
+            RunStopped: the library is absent, the pipeline cannot be loaded, or there is no such device or dtype.
         """
         try:
-            import torch
             from diffusers import DiffusionPipeline  # type: ignore[import-not-found,unused-ignore]
+
+            from pixelword.answering.devices import device_named, dtype_named
         except ModuleNotFoundError as error:
-            raise ConfigError(
-                "this needs a library that no extra installs", got=error.name, fix="pip install diffusers torch"
+            raise RunStopped(
+                "this needs a library that no extra installs",
+                got=error.name,
+                fix='pip install diffusers "pixelword[model]"',
             ) from error
         try:
-            pipeline = DiffusionPipeline.from_pretrained(self.model, torch_dtype=getattr(torch, self.dtype))
+            # Before the weights are read: a device that is not there would read them anew for every item.
+            place, dtype = device_named(self.device), dtype_named(self.dtype)
+            pipeline = DiffusionPipeline.from_pretrained(self.model, torch_dtype=dtype)
+        except (BackendError, ConfigError) as error:
+            raise RunStopped(error.what, got=error.got, fix=error.fix) from error
         except (OSError, ValueError) as error:
             got = str(error).strip().partition("\n")[0]
             raise RunStopped("the pipeline cannot be loaded", got=got, fix="check its name") from error
-        return pipeline.to(self.device)
+        return pipeline.to(place)
 
     def answer(self, request: Request) -> Answer:
-        import torch
-
         if self.pipeline is None:
             self.pipeline = self.load()
+        import torch
+
         arguments: dict[str, Any] = {**self.arguments, **request.settings}
         if size := arguments.pop("size", None):
             arguments["width"], arguments["height"] = read_size(str(size))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from pixelword.errors import CheckpointError, ConfigError, MissingExtra
+from pixelword.errors import BackendError, CheckpointError, ConfigError, ImageError, MissingExtra, PromptError
 from pixelword.realunify.backends.calls import Answer, Backend, CallFailed, NotSupported, Operation, Request, RunStopped
 from pixelword.realunify.paths import open_picture
 
@@ -47,19 +47,18 @@ class TransformersModel(Backend):
         """The model with its processor.
 
         Raises:
-            MissingExtra: torch or transformers is absent.
-            RunStopped: the model cannot be loaded.
+            RunStopped: torch or transformers is absent, the model cannot be loaded, or there is no such device or dtype.
         """
         try:
-            import torch
-
             from pixelword.answering import load_answerer
+            from pixelword.answering.devices import device_named, dtype_named
         except ModuleNotFoundError as error:
-            raise MissingExtra(error.name or "torch", "model") from error
-        dtype = getattr(torch, self.dtype) if self.dtype else None
+            missing = MissingExtra(error.name or "torch", "model")
+            raise RunStopped(missing.what, fix=missing.fix) from error
         try:
-            return load_answerer(self.model, max_new_tokens=self.max_new_tokens, dtype=dtype, device=self.device)
-        except CheckpointError as error:
+            place, dtype = device_named(self.device), dtype_named(self.dtype)
+            return load_answerer(self.model, max_new_tokens=self.max_new_tokens, dtype=dtype, device=place)
+        except (BackendError, CheckpointError, ConfigError) as error:
             raise RunStopped(error.what, got=error.got, fix=error.fix) from error
 
     def answer(self, request: Request) -> Answer:
@@ -68,9 +67,11 @@ class TransformersModel(Backend):
         import torch
 
         parts = [{"type": "image"} for _ in request.pictures] + [{"type": "text", "text": request.prompt}]
-        pictures = [open_picture(path) for path in request.pictures]
         try:
+            pictures = [open_picture(path) for path in request.pictures]
             said = self.answerer([{"role": "user", "content": parts}], pictures)
+        except (ImageError, PromptError) as error:
+            raise CallFailed(error.what, got=error.got, fix=error.fix, again=False) from error
         except torch.OutOfMemoryError as error:
             fix = "use a smaller model or another device"
             raise CallFailed("the device has no memory left", got=error, fix=fix, again=False) from error
