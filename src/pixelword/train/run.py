@@ -26,14 +26,13 @@ from typing import Any
 
 import torch
 import transformers
-import yaml
 from transformers import TrainerCallback, TrainingArguments
 
 import pixelword
 from pixelword.convert import save_released
 from pixelword.errors import CheckpointError
 from pixelword.model.generation import out_of_memory_explained
-from pixelword.recipe import Recipe, differences, fingerprint, resolved
+from pixelword.recipe import Recipe, differences, fingerprint, load_recipe, resolved
 from pixelword.train import checkpoints, learns
 from pixelword.train.packed import PackedTrainer
 from pixelword.train.parallel import lost_worker_explained, refuse_other_sharding
@@ -196,7 +195,7 @@ def changed(recipe: Recipe, run: Path, accept: bool, *, done: bool = False) -> l
     file = run / "recipe.yaml"
     if not file.exists():
         return []
-    before = Recipe.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    before = load_recipe(file)
     found = differences(before, recipe)
     grave = [line for line in found if not harmless(line)]
     if grave and not accept:
