@@ -47,7 +47,7 @@ class TransformersModel(Backend):
         """The model with its processor.
 
         Raises:
-            RunStopped: torch or transformers is absent, the model cannot be loaded, or there is no such device or dtype.
+            RunStopped: a library is absent, the model cannot be loaded, or there is no such device or dtype.
         """
         try:
             from pixelword.answering import load_answerer
