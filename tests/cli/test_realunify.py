@@ -57,6 +57,8 @@ def test_a_cap_of_nothing_is_a_cap():
         (["run", "OUT", "--model", "mockllm/x", "--data", "hub", "--track", "GEU"], "terms of its own"),
         (["run", "OUT", "--model", "mockllm/x", "--protocol", "stepwize"], "protocols"),
         (["run", "OUT", "--model", "pixelword-openai/x", "--set", "models.model.args.colour=1"], "cannot be made"),
+        (["run", "OUT", "--model", "mockllm/x", "--mini-number", "1", "--protocol", "oracle-pair"], "has two models"),
+        (["run", "OUT", "--model", "mockllm/x", "--mini-number", "1", "--set", "run.judge_votes=2"], "an even number"),
         (["score", "OUT", "--name", "default"], "a name of its own"),
         (["compare", "OUT", "OUT"], "no answered item in common"),
         (["compare", "OUT", "OUT", "--against", "stepwize"], "protocol"),

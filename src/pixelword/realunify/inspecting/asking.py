@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from inspect_ai.model import (
 from PIL import Image
 from tenacity import RetryError
 
-from pixelword.errors import ImageError
+from pixelword.errors import ConfigError, ImageError
 from pixelword.realunify.backends.calls import CallFailed, NotSupported, Operation, RunStopped
 from pixelword.realunify.backends.openai_http import data_url
 from pixelword.realunify.costs import Purse
@@ -68,6 +69,19 @@ class Halt:
         """Raises the reason, if there is one."""
         if self.reason is not None:
             raise RunStopped(self.reason.what, got=self.reason.got, fix=self.reason.fix)
+
+
+def made_or_halted(halt: Halt, make: Callable[[], InspectAsker]) -> InspectAsker:
+    """The asker of a task. A mistake in the settings stops the run, because every item would meet it.
+
+    Raises:
+        RunStopped: the settings cannot be used.
+    """
+    try:
+        return make()
+    except ConfigError as error:
+        halt.reason = halt.reason or RunStopped(error.what, got=error.got, fix=error.fix)
+        raise halt.reason from error
 
 
 @dataclass

@@ -10,7 +10,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from pixelword.errors import ConfigError, DataError
 from pixelword.realunify.dataset import Question
-from pixelword.realunify.inspecting.asking import InspectAsker, Limits
+from pixelword.realunify.inspecting.asking import InspectAsker, Limits, made_or_halted
 from pixelword.realunify.inspecting.scoring import RECORD, realunify_scorer
 from pixelword.realunify.inspecting.tasks import OpenRun, Steward
 from pixelword.realunify.judge import JudgeSettings, decide
@@ -56,7 +56,7 @@ def rescoring_solver(records: dict[str, ItemRecord], run: OpenRun, settings: Run
         changed = dict(rescored(record, settings.mode, scoring))
         if record.picture is not None and record.polled:
             if not askers:
-                askers.append(judge_only(run, settings))
+                askers.append(made_or_halted(run.halt, lambda: judge_only(run, settings)))
             questions = tuple(Question(each.question, each.expected) for each in record.polled)
             shown = askers[0].stored(record.picture)
             polled = await askers[0].poll(shown, questions, sample=record.sample)

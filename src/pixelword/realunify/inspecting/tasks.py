@@ -20,7 +20,7 @@ from pixelword import __version__
 from pixelword.errors import ConfigError, DataError
 from pixelword.realunify.backends.calls import RunStopped
 from pixelword.realunify.costs import Purse, read_prices
-from pixelword.realunify.inspecting.asking import Halt, InspectAsker, Limits
+from pixelword.realunify.inspecting.asking import Halt, InspectAsker, Limits, made_or_halted
 from pixelword.realunify.inspecting.scoring import RECORD, realunify_scorer, realunify_scores
 from pixelword.realunify.judge import JudgeSettings
 from pixelword.realunify.protocols import Item, Rules, run_item
@@ -151,7 +151,7 @@ def realunify_solver(
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         if not askers:
-            askers.append(make_asker(track, settings, store, purse, halt))
+            askers.append(made_or_halted(halt, lambda: make_asker(track, settings, store, purse, halt)))
         rules = Rules(source.benchmark.folder, settings.mode, settings.prompt_limit)
         record = await run_item(
             items[str(state.sample_id)], settings.protocol, askers[0], rules, sample=state.epoch - 1
