@@ -58,10 +58,11 @@ NEO_HEAD = """# The benchmarks of NEO
 Made by `python benchmarks/benchmark_tables.py` from `docs/data/neo.yaml`; a test recomputes the means.
 
 Every benchmark of NEO's two result tables: the published figures, those of an independent re-run where there is one,
-and the command. lmms-eval runs in an environment of its own, in which this package is installed too
-(`pip install lmms-eval "pixelword[model]"`); a version that loads models through the entry point group
-`lmms_eval.models` finds `pixelword_neo` by itself. The class is tested against a stub of that interface; nothing here
-was run on the released weights. With several GPUs: `accelerate launch --num_processes 8 -m lmms_eval ...`.
+and the command. lmms-eval runs in an environment of its own, in which this package is installed too: `pip install
+lmms-eval`, and in a checkout of this project `pip install -e ".[model]"`. A version that loads models through the entry
+point group `lmms_eval.models` finds `pixelword_neo` by itself. The class is tested against a stub of that
+interface; nothing here was run on the released weights. With several GPUs: `accelerate launch --num_processes 8 -m
+lmms_eval ...`.
 
 ## How NEO is asked
 

@@ -18,12 +18,13 @@ import pixelword
 SOURCE = Path(pixelword.__file__).parent
 ROOT = "pixelword"
 
-LOWER = {"errors", "config"}
+LOWER = {"errors", "config", "locks"}
 # Floor -> the floors it may import. The package's own __init__ is the floor "pixelword" and may be imported by all.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "pixelword": {"errors"},
     "config": {"errors"},
+    "locks": {"errors"},
     "world": LOWER,
     "realunify": LOWER | {"world", "answering", "report"},
     "report": LOWER,
@@ -33,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "convert": {"errors", "model"},
     "explain": {"errors", "model", "report"},
     "answering": LOWER | {"model", "convert"},
-    "lmms": {"errors", "model", "convert"},
+    "lmms": {"errors", "model", "convert", "answering"},
     "recipe": LOWER,
     "data": LOWER | {"recipe", "model"},
     "train": LOWER | {"recipe", "data", "model", "convert"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pixelword.posttrain import Monitor
 from pixelword.report import (
     Answer,
     Card,
@@ -21,6 +22,9 @@ from pixelword.report import (
 )
 
 EXAMS = {"before": "before", "after_sft": "after a supervised start", "after": "after GRPO"}
+
+ENOUGH_STEPS = Monitor.window + Monitor.patience
+"""Steps before the health monitor's silence means something."""
 
 
 def write_jigsaw(page: Page, results: dict[str, Any], pictures: Path) -> None:
@@ -80,6 +84,9 @@ def compared(start: Proportion, end: Proportion) -> str:
 
 def monitor(results: dict[str, Any]) -> Paragraph:
     """The health monitor's verdict."""
+    if len(results["curve"]) < ENOUGH_STEPS:
+        short = f"{len(results['curve'])} steps are too few for the health monitor to say anything"
+        return Paragraph(f"{short}; it wants {ENOUGH_STEPS}.", tone="note")
     found = [f"{one['meaning']} ({one['evidence']}): {one['remedy']}" for one in results["findings"]]
     return Paragraph(f"The health monitor says: {results['verdict']}", *(f" {line}" for line in found), tone="note")
 

@@ -40,6 +40,7 @@ from pixelword.demo.plan import Lesson, Plan, the_plan
 from pixelword.demo.progress import Bars, Probe, Watch
 from pixelword.demo.rows import RowWriter, WorldRows
 from pixelword.demo.vocabulary import word_tokenizer
+from pixelword.locks import alone_in
 from pixelword.model import NeoForConditionalGeneration, neo_tiny
 from pixelword.model.processing import NeoProcessor
 from pixelword.realunify import Track
@@ -77,7 +78,7 @@ def run(out: Path, photos: Path | None, fast: bool, seed: int) -> None:
     """See `pixelword.demo.run_demo`."""
     pictures = find_photos(photos)
     out.mkdir(parents=True, exist_ok=True)
-    with Bars(PARTS) as bars, said_in(out, bars), quiet_transformers():
+    with alone_in(out), Bars(PARTS) as bars, said_in(out, bars), quiet_transformers():
         plan = the_plan(first_stage(neo_tiny()), fast=fast)
         machine = look_at_machine(short=fast)
         begin(out, plan, machine, fast, seed)

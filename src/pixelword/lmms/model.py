@@ -14,6 +14,7 @@ from lmms_eval.protocol import ChatMessages
 from PIL.Image import Image, Resampling
 from PIL.Image import open as open_image
 
+from pixelword.answering.devices import dtype_named
 from pixelword.convert import load_released
 from pixelword.errors import BackendError, ConfigError, InputError
 from pixelword.lmms.prompts import DIRECT, MAX_PIXELS, MOST_TOKENS, PLAIN, Manner, lists_options, manner_of, neo_text
@@ -54,7 +55,7 @@ class PixelWordNeo(lmms):  # type: ignore[misc]
         **unknown: Any,
     ) -> None:
         super().__init__()
-        if unknown or int(batch_size) != 1:
+        if unknown or str(batch_size) != "1":
             raise ConfigError(
                 "pixelword_neo answers one question at a time and knows its arguments",
                 got=unknown or f"batch_size={batch_size}",
@@ -64,8 +65,7 @@ class PixelWordNeo(lmms):  # type: ignore[misc]
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
         alone = self._world_size == 1 and device
         self._device = torch.device(device) if alone else self.accelerator.device
-        kind: torch.dtype = getattr(torch, dtype)
-        self._model, self.processor = load_released(pretrained, dtype=kind)
+        self._model, self.processor = load_released(pretrained, dtype=dtype_named(dtype))
         self._model.to(self._device)  # type: ignore[arg-type]
         self.max_new_tokens = int(max_new_tokens)
         self.bounds = min_pixels and int(min_pixels), max_pixels and int(max_pixels)

@@ -135,7 +135,7 @@ class FlexKernel:
         """Whether it can run here; says why not, once."""
         if device.type == "cpu" and needs_gradient and not self.refusal:
             if not self._said_no_backward:
-                logger.warning("flex_attention has no backward on CPU; training uses sdpa with a dense mask")
+                logger.warning("flex_attention has no backward on CPU; training uses sdpa")
             self._said_no_backward = True
             return False
         return not self.refusal

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ import torch
 from transformers import PreTrainedModel, TrainerCallback
 
 from pixelword.errors import CheckpointError, MissingExtra
+from pixelword.locks import alone_in
 from pixelword.posttrain.callbacks import HeldOut, WholeLog
 from pixelword.posttrain.models import check_engine, load_start, lora_config
 from pixelword.posttrain.settings import PosttrainRecipe, levels
@@ -58,9 +61,24 @@ def posttrain(
         What `done.json` holds: the fingerprint, the verdict, and the first and last held-out results.
 
     Raises:
+        BackendError: another run is writing into the folder.
         CheckpointError: the folder holds a run of another recipe.
         MissingExtra: TRL is not installed.
     """
+    first = os.environ.get("RANK", "0") == "0"
+    with alone_in(out) if first else nullcontext():
+        return go_on(recipe, out, model, processor, cpu, callbacks)
+
+
+def go_on(
+    recipe: PosttrainRecipe,
+    out: Path,
+    model: PreTrainedModel | None,
+    processor: Any,
+    cpu: bool | None,
+    callbacks: Sequence[TrainerCallback],
+) -> dict[str, Any]:
+    """Run from the newest whole checkpoint, or from the start, alone in the folder."""
     out.mkdir(parents=True, exist_ok=True)
     claim(recipe, out)
     if (out / "done.json").exists():

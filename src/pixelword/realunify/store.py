@@ -22,14 +22,15 @@ from typing import Any, Self, TypeVar
 from pydantic import Field
 
 from pixelword.config import Settings
-from pixelword.errors import BackendError, DataError
+from pixelword.errors import DataError
+from pixelword.locks import LOCK, take_lock
 from pixelword.realunify.picture_bytes import ENDINGS, read_header
 from pixelword.realunify.records import FORMAT, Call, ItemRecord, StoredPicture, write_line
 from pixelword.realunify.taxonomy import ItemId, Protocol
 
 S = TypeVar("S", bound=Settings)
 
-REPLIES, ITEMS, RUNS, LOCK = "replies.jsonl", "items.jsonl", "runs.jsonl", "run.lock"
+REPLIES, ITEMS, RUNS = "replies.jsonl", "items.jsonl", "runs.jsonl"
 
 
 class DataRecord(Settings):
@@ -231,37 +232,6 @@ def cut_half_line(path: Path) -> None:
             place = start
         if place < end:
             file.truncate(place)
-
-
-def take_lock(path: Path) -> int:
-    """An open, locked file. The system frees the lock when the process ends, however it ends.
-
-    Raises:
-        BackendError: another process holds it.
-    """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        lock(handle)
-    except OSError as error:
-        os.close(handle)
-        raise BackendError(
-            "another run is writing into this folder",
-            got=path.parent,
-            fix="wait until it ends, or give another folder",
-        ) from error
-    return handle
-
-
-def lock(handle: int) -> None:
-    """Lock a file for this process or raise OSError at once."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:
-        import msvcrt  # Windows
-
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-    else:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def results_of(records: Iterable[ItemRecord], protocol: Protocol, sample: int = 0) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Which attention a batch gets."""
+"""Which attention kernel a run uses; what a batch gets of it follows from its mask."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pixelword.model import NeoForConditionalGeneration
 def choose_attention(model: NeoForConditionalGeneration, wanted: str, device: torch.device) -> None:
     """Set the kernel: that of the recipe, or for "auto" flex_attention on a GPU and sdpa on a CPU.
 
-    sdpa on a CPU works through the samples of a row one by one; see `pixelword.model.masks.row_blocks`. On a GPU
-    flex_attention skips what no sample needs. The model itself takes a plain causal kernel where no mask is needed.
+    Batch by batch the model then chooses: plain causal attention where no mask is needed; on a CPU blocks of queries
+    with the keys that their samples need (`pixelword.model.block_attention`), or a dense mask where a token sees two
+    spans; on a GPU a block mask that skips what no sample needs.
     """
     kernel = ("flex_attention" if device.type == "cuda" else "sdpa") if wanted == "auto" else wanted
     if model.config.llm_config._attn_implementation != kernel:

@@ -18,7 +18,7 @@ import logging
 import os
 import platform
 import shutil
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +31,7 @@ from transformers import TrainerCallback, TrainingArguments
 import pixelword
 from pixelword.convert import save_released
 from pixelword.errors import CheckpointError
+from pixelword.locks import alone_in
 from pixelword.model.generation import out_of_memory_explained
 from pixelword.recipe import Recipe, differences, fingerprint, load_recipe, resolved
 from pixelword.train import checkpoints, learns
@@ -81,7 +82,7 @@ def run_recipe(
         callbacks: told about every step.
 
     Raises:
-        BackendError: another process of the run is gone, or this one is out of memory.
+        BackendError: another process of the run is gone, another run is in the folder, or memory is out.
         ConfigError: accelerate was told to shard the model in its own way.
         CheckpointError: the folder belongs to another recipe, or a checkpoint to another architecture.
         DataError: the data is not what it was.
@@ -93,6 +94,19 @@ def run_recipe(
     placement = place(recipe, arguments)
     if (run / "done.json").exists():
         return finished(recipe, run)
+    with alone_in(run) if placement.rank == 0 else nullcontext():
+        return go_on(recipe, run, arguments, placement, accept_changes, callbacks)
+
+
+def go_on(
+    recipe: Recipe,
+    run: Path,
+    arguments: TrainingArguments,
+    placement: Placement,
+    accept_changes: bool,
+    callbacks: list[TrainerCallback] | None,
+) -> Outcome:
+    """Train from the newest whole checkpoint, or from the start."""
     marked = checkpoints.newest(run)
     changes = changed(recipe, run, accept_changes)
     prepared = prepare(recipe, rank=placement.rank, ranks=placement.ranks)
