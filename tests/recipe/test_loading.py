@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelword.errors import ConfigError
-from pixelword.recipe import Recipe, differences, fingerprint, load_recipe, resolved
+from pixelword.recipe import Recipe, differences, fingerprint, load_recipe, loading, resolved
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -121,3 +121,17 @@ def test_a_difference_names_the_key_and_both_values(tmp_path):
     path = write(tmp_path, "recipe.yaml", **SMALL)
     old, new = load_recipe(path), load_recipe(path, ["steps=11", "learns=[a, b]"])
     assert differences(old, new) == ["learns.0: .* -> a", "learns.1: None -> b", "steps: 10 -> 11"]
+
+
+def test_a_recipe_that_the_package_brings_is_found_where_no_such_file_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loading, "__file__", str(tmp_path / "pixelword" / "recipe" / "loading.py"))
+    brought = tmp_path / "pixelword" / "recipes" / "mine" / "sft.yaml"
+    brought.parent.mkdir(parents=True)
+    brought.write_text("steps: 3")
+    assert loading.found(Path("recipes/mine/sft.yaml")) == brought
+    assert loading.found(Path("recipes/mine/other.yaml")) == Path("recipes/mine/other.yaml")
+    own = tmp_path / "recipes" / "mine" / "sft.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("steps: 4")
+    assert loading.found(Path("recipes/mine/sft.yaml")) == Path("recipes/mine/sft.yaml")

@@ -31,10 +31,18 @@ def read_recipe(kind: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
     Raises:
         ConfigError: a file cannot be read, extends itself in a circle, or a key or value is refused.
     """
-    values = _extended(path, ())
+    values = _extended(found(path), ())
     for word in overrides:
         override(values, word)
     return kind.model_validate(values)
+
+
+def found(path: Path) -> Path:
+    """The file itself, or for `recipes/...` without such a file the one that the installed package brings."""
+    if not path.exists() and path.parts[:1] == ("recipes",):
+        brought = Path(__file__).parents[1].joinpath(*path.parts)
+        return brought if brought.exists() else path
+    return path
 
 
 def resolved(recipe: Settings) -> str:
