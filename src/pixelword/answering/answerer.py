@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from PIL.Image import Image
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from pixelword.answering.processors import load_processor
@@ -19,7 +20,8 @@ from pixelword.errors import CheckpointError, PixelWordError, PromptError
 from pixelword.model.checkpoint import stored_shapes
 
 Message = Mapping[str, Any]
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, ImportError)
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError)
+"""What transformers raises for folders that hold no model it can load: files, keys, shapes."""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from pixelword.answering import load_processor
+from pixelword.answering.answerer import UNREADABLE
 from pixelword.errors import BackendError, CheckpointError, MissingExtra, PixelWordError
 from pixelword.model import NeoConfig, NeoForConditionalGeneration, NeoProcessor
 from pixelword.posttrain.settings import PosttrainRecipe, StartSettings
 from pixelword.recipe import LoraSettings
-
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, ImportError)
 
 
 def load_start(start: StartSettings, *, thinks: bool) -> tuple[PreTrainedModel, Any]:
