@@ -109,6 +109,7 @@ def decoding_rows(reference: ReferenceNeo, ours: NeoForConditionalGeneration, ro
         ("compiled, bfloat16", in_bfloat16, 16, True),
     ]
     for name, model, batch, compiled in cases:
+        torch._dynamo.reset()  # the models share functions; together they would pass its limit of forms of one function
         if compiled is None:
             use_plain_decoding(model)
         else:
@@ -147,6 +148,7 @@ def prefill_rows(reference: ReferenceNeo, ours: NeoForConditionalGeneration, rou
         ("eager, bfloat16", in_bfloat16, False),
         ("compiled, bfloat16", in_bfloat16, True),
     ):
+        torch._dynamo.reset()  # the models share functions; together they would pass its limit of forms of one function
         if compiled is None:
             use_plain_decoding(model)
         else:
