@@ -21,6 +21,7 @@ from pixelword.realunify.judge import calibration_block, mini_trials, run_trials
 from pixelword.realunify.judge.settings import JudgeSettings
 from pixelword.realunify.mini import Skills, simulate
 from pixelword.realunify.page import EvaluatedRun, build_page, export, looks, read_run, read_runs, with_incomplete
+from pixelword.realunify.page.build import shareable
 from pixelword.realunify.page.exports import harmless
 from pixelword.realunify.page.numbers import average
 from pixelword.realunify.page.verdict import verdict
@@ -401,3 +402,8 @@ def test_a_spreadsheet_runs_no_reply(text):
     assert harmless(text) == f"'{text}"
     assert harmless("plain = text") == "plain = text"
     assert harmless(-2) == -2
+
+
+def test_a_page_names_no_folder_of_this_machine():
+    settings = {"prices": "/home/someone/prices.yaml", "size": "1024x1024", "max_tokens": 5, "data": "mini"}
+    assert shareable(settings) == settings | {"prices": "prices.yaml"}

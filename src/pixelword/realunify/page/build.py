@@ -124,6 +124,11 @@ def needs_both() -> Piece:
     return Paragraph("The boxes need direct and stepwise on the same items.", tone="note")
 
 
+def shareable(values: Mapping[str, object]) -> dict[str, object]:
+    """Local paths as their last part: a page is made to be shown to others."""
+    return {name: Path(v).name if isinstance(v, str) and Path(v).is_absolute() else v for name, v in values.items()}
+
+
 def manifest(runs: Sequence[EvaluatedRun]) -> list[Piece]:
     """What was run: models, data, settings, versions, costs."""
     rows: list[list[Cell]] = []
@@ -135,7 +140,7 @@ def manifest(runs: Sequence[EvaluatedRun]) -> list[Piece]:
                 "settings": start.settings,
                 "versions": start.versions,
             }
-            text = "; ".join(f"{name}: {mapping_text(values)}" for name, values in facts.items() if values)
+            text = "; ".join(f"{name}: {mapping_text(shareable(values))}" for name, values in facts.items() if values)
             rows.append([run.name, start.started, f"{start.track} {start.protocol}", len(start.expected), text])
         further = sum(arm.further_samples for arm in run.arms.values())
         if further:
