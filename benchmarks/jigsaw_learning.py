@@ -24,9 +24,13 @@ import torch
 from transformers import TrainerCallback
 
 from pixelword.demo.exam import prompts_of, sit_exam
+from pixelword.jigsaw import Puzzle
 from pixelword.model import NeoForConditionalGeneration, NeoProcessor
 from pixelword.posttrain import PosttrainRecipe
+from pixelword.posttrain.held_out import examine
 from pixelword.posttrain.run import posttrain
+from pixelword.posttrain.settings import levels
+from pixelword.posttrain.stream import held_out_puzzles, open_stream
 from pixelword.train import look_at_machine
 
 RESULT = Path(__file__).parent / "results" / "jigsaw_learning.json"
@@ -129,6 +133,13 @@ def sees(model: NeoForConditionalGeneration, original: Path, seed: int, scenes: 
     return {kind: round(sum(right) / len(right), 3) for kind, right in of.items()}
 
 
+def solves(model: NeoForConditionalGeneration, processor: NeoProcessor, asked: list[Puzzle]) -> dict[str, Any]:
+    """Exact rate and right places of held-out puzzles, with intervals."""
+    (group,) = examine(model, processor, asked, max_tokens=2 * asked[0].pieces, rows=128).groups
+    found = group.as_json()
+    return {"asked": found["asked"], "exact": found["exact"], "places": found["places"]}
+
+
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("model", type=Path)
@@ -145,22 +156,24 @@ def main() -> None:
     start = recipe("start", given.side, given.seed, given.puzzles)
     posttrain(start, home / "start", model=model, processor=processor, cpu=True, callbacks=ends)
     found: dict[str, Any] = {"before jigsaws": {"questions": sees(load(given.model, 2)[0], given.model, given.seed)}}
-    found["start"] = {"questions": sees(model, given.model, given.seed)}
+    asked = held_out_puzzles(open_stream(start)[1], levels(start), given.puzzles, start.wording)
+    found["start"] = {"held out": solves(model, processor, asked), "questions": sees(model, given.model, given.seed)}
     for arm in given.arms:
         model, _ = load(home / "start" / "model", given.side)
         clock = CpuClock(home / f"{arm}.seconds", 60 * given.minutes)
         wanted = recipe(arm, given.side, given.seed, given.puzzles, partial=arm != "exact")
         done = posttrain(wanted, home / arm, model=model, processor=processor, cpu=True, callbacks=[clock])
-        curve = json.loads((home / arm / "held_out.json").read_text())
+        health = home / arm / "health.json"
+        vitals = json.loads(health.read_text())["vitals"] if health.exists() else []
         found[arm] = {
             "cpu seconds": round(clock.spent),
             "verdict": done.get("verdict"),
-            "held out": [{"step": row["step"], **row["groups"][0]["exact"]} for row in curve],
-            "right places": [row["groups"][0]["places"] for row in curve],
+            "held out": solves(model, processor, asked),
+            "sampled exact, step by step": [round(row["exact"], 3) for row in vitals],
             "questions": sees(model, given.model, given.seed),
         }
         record(f"{given.side}x{given.side} seed {given.seed}", found)
-        print(arm, json.dumps(found[arm]["held out"][-1]), found[arm]["questions"])
+        print(arm, json.dumps(found[arm]["held out"]), found[arm]["questions"])
 
 
 def record(name: str, found: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from pixelword.cli.jigsaw_eval import with_settings
 from pixelword.cli.main import run
 from pixelword.errors import BackendError
 from pixelword.jigsaw import parquet_rows, read_puzzles
@@ -221,3 +222,11 @@ def test_a_server_is_asked_through_inspect_once_per_puzzle(tmp_path, capsys, add
     assert "Inspect cannot make this model" in told(capsys, *nobody, *size, code=2)[1]
     nowhere = ("eval", pictures, "--model", "inspect:pixelword-chat/tiny", "--out", tmp_path / "z")
     assert "--base-url" in told(capsys, *nowhere, *size, code=2)[1]
+
+
+def test_a_reply_belongs_to_the_settings_it_was_asked_with():
+    asked = with_settings("model", max_new_tokens=8, max_pixels=None, dtype="")
+    assert asked == with_settings("model", dtype="", max_new_tokens=8)
+    assert (
+        len({asked, with_settings("model", max_new_tokens=9), with_settings("model", max_new_tokens=8, dtype="x")}) == 3
+    )

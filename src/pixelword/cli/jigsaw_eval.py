@@ -56,18 +56,20 @@ def evaluate(
     from pixelword.jigsaw.score_page import Shelf
 
     name = name_of(model, replies)
+    pixels = {"min_pixels": min_pixels, "max_pixels": max_pixels}
+    asked_as = with_settings(name, max_new_tokens=max_new_tokens, **pixels, dtype=dtype, base_url=base_url)
     found: Iterable[Puzzle] = asked_puzzles(source, kind, layout, depths, settings or [], seed, epoch, count)
     if replies is not None:
         ask = from_file(replies)
     elif model.startswith(INSPECT):
         held = found = list(found)
-        ask = from_inspect(model, held, source, out, max_new_tokens, base_url)
+        ask = from_inspect(model, asked_as, held, source, out, max_new_tokens, base_url)
     else:
         ask = from_model(model, max_new_tokens, device, dtype, min_pixels, max_pixels)
     shelf, scored = Shelf(), []
     # Replies of a file are read anew: it may have changed.
     said = None if replies is not None else out / "replies.jsonl"
-    for puzzle, reply in answered(found, ask, said, name):
+    for puzzle, reply in answered(found, ask, said, asked_as):
         scored.append(score(Asked.of(puzzle), reply))
         shelf.keep(puzzle, scored[-1])
     groups = summarize(scored)
@@ -169,7 +171,15 @@ def from_model(
     return ask
 
 
-def from_inspect(model: str, found: list[Puzzle], source: Path, out: Path, max_new_tokens: int, base_url: str) -> Ask:
+def with_settings(name: str, **settings: object) -> str:
+    """The model's name with what its replies depend on: other settings are another reply, which is asked for."""
+    given = {key: value for key, value in settings.items() if value not in (None, "")}
+    return f"{name} {json.dumps(given, sort_keys=True)}"
+
+
+def from_inspect(
+    model: str, asked_as: str, found: list[Puzzle], source: Path, out: Path, max_new_tokens: int, base_url: str
+) -> Ask:
     """A model that Inspect AI knows, all puzzles at once: its concurrency, retries and logs."""
     with needs("eval"):
         import inspect_ai
@@ -181,7 +191,7 @@ def from_inspect(model: str, found: list[Puzzle], source: Path, out: Path, max_n
     from pixelword.jigsaw import Reply
     from pixelword.jigsaw.reply_files import known_replies
 
-    known = known_replies(out / "replies.jsonl", model)
+    known = known_replies(out / "replies.jsonl", asked_as)
     left = [one.key.name for one in found if known.get((one.key.name, one.digest()), Reply(None)).text is None]
     got: dict[str, Reply] = {}
     if left:
