@@ -20,6 +20,7 @@ TITLES = {
     "packing": "Packing",
     "plan": "The plan beside the run",
     "jigsaw": "Making puzzles",
+    "jigsaw_learning": "GRPO on puzzles, beside SFT for the same time",
     "rollout_memory": "Memory of a rollout batch",
     "harness": "What the RealUnify harness costs",
     "realunify_harness_faults": "RealUnify under injected faults",
