@@ -405,5 +405,5 @@ def test_a_spreadsheet_runs_no_reply(text):
 
 
 def test_a_page_names_no_folder_of_this_machine():
-    settings = {"prices": "/home/someone/prices.yaml", "size": "1024x1024", "max_tokens": 5, "data": "mini"}
+    settings = {"prices": "/somewhere/prices.yaml", "size": "1024x1024", "max_tokens": 5, "data": "mini"}
     assert shareable(settings) == settings | {"prices": "prices.yaml"}

@@ -3,8 +3,8 @@
     we    {"do": "hello"}
     it    {"can": ["understand", "generate"], "model": "m-a-p/MIO-7B-Instruct", "versions": {"torch": "2.4.0"}}
     we    {"do": "run", "id": 1, "operation": "generate", "prompt": "...", "pictures": [], "seed": 3, "settings": {},
-           "folder": "/tmp/..."}
-    it    {"id": 1, "picture": "/tmp/.../1.png"}      or {"id": 1, "text": "..."}
+           "folder": "FOLDER"}
+    it    {"id": 1, "picture": "FOLDER/1.png"}      or {"id": 1, "text": "..."}
           or {"id": 1, "refused": true}               or {"id": 1, "error": "...", "again": false}
           or {"id": 1, "not_supported": true}
     we    {"do": "bye"}
