@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
@@ -239,6 +239,9 @@ KEYS = ("image", "images", "video", "videos", "conversations", "messages", "capt
 
 @settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=4))
+@example({"messages": True})
+@example({"messages": 1, "image": "a.png"})
+@example({"conversations": [{"from": 1}], "messages": 0.5})
 def test_any_row_is_a_sample_or_a_row_error(root, row):
     try:
         sample = encode(row, root)

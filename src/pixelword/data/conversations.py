@@ -73,7 +73,8 @@ def several(row: Mapping[str, Any], kind: str) -> list[Any]:
 def inside(row: Mapping[str, Any], kind: str) -> list[Any]:
     """Pictures or films that stand in the parts of messages themselves."""
     found: list[Any] = []
-    for message in row.get("messages") or []:
+    messages = row.get("messages")
+    for message in messages if isinstance(messages, list | tuple) else ():
         content = message.get("content") if isinstance(message, Mapping) else None
         for part in content if isinstance(content, list | tuple) else ():
             if not isinstance(part, Mapping) or part.get("type") not in (kind, f"{kind}_url"):
