@@ -200,6 +200,24 @@ def test_a_source_of_which_no_row_can_be_used_says_so_instead_of_reading_for_eve
     assert "missing file" in str(caught.value.got)
 
 
+def test_a_lane_whose_rows_are_all_bad_is_named_and_goes_on_with_the_rows_of_the_next(tmp_path, caplog):
+    """Few rows are dealt out to lanes by their number, so that a bad one may be all that a lane has."""
+    rows = [{"text": f"text {n}"} if n % 4 != 1 else {"text": ""} for n in range(8)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    only = [{"name": "texts", "kind": "json", "path": str(tmp_path / "texts.jsonl")}]
+    changes = {"data": {"sources": only, "lanes": 4, "pool": 8, "threads": 0}}
+    read = loader(tmp_path, **changes)
+    found = [names([read.next()]) for _ in range(40)]
+    places = [sum(len(json.dumps(row)) + 1 for row in rows[:n]) for n in range(8)]
+    own = [{f"texts.jsonl, byte {places[n]}" for n in (lane, lane + 4)} for lane in (0, 2, 2, 3)]
+    assert [set().union(*(found[step][:] for step in range(lane, 40, 4))) for lane in range(4)] == own
+    assert read.bad.counts == {"texts": {"empty answer": 2}}
+    assert "source 'texts': no row of its share for lane 1 of 4 can be used" in caplog.text
+    again = loader(tmp_path, **changes)
+    again.load(json.loads(json.dumps(read.state())))
+    same([again.next() for _ in range(4)], [read.next() for _ in range(4)])
+
+
 @pytest.mark.parametrize(
     ("ranks", "changes", "said"),
     [

@@ -10,6 +10,7 @@ but the packers' waiting samples, whose addresses are part of the state.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,8 @@ from pixelword.errors import ConfigError, DataError
 from pixelword.model.processing import NeoProcessor
 from pixelword.recipe import Recipe
 
+logger = logging.getLogger(__name__)
+
 
 class Lane:
     """Packed rows of one lane.
@@ -35,6 +38,8 @@ class Lane:
         encoder: rows to samples.
         packer: where samples wait.
         bad: counts the rows that cannot be used.
+
+    A source that is read for ever and has no usable row for this lane lends it the rows of the next lane.
 
     Raises:
         DataError: while reading: a source was read to its end and no row of it could be used.
@@ -49,7 +54,8 @@ class Lane:
         """The next row; empty when the data has ended."""
         while not self.packer.full and (found := self.mixture.next()) is not None:
             stream, record = found
-            self._check(stream)
+            if self._barren(stream):
+                continue
             try:
                 sample = self.encoder.encode(record)
             except RowError as error:
@@ -59,17 +65,26 @@ class Lane:
             self.packer.add(sample, len(sample))
         return self.packer.row()
 
-    def _check(self, stream: Stream) -> None:
-        epoch, good = self._good.setdefault(stream.source.name, [stream.epoch, 0])
-        if stream.epoch != epoch and not good:
+    def _barren(self, stream: Stream) -> bool:
+        """Whether the epoch that ended gave no sample; then the stream reads the share of the next lane instead."""
+        name = stream.source.name
+        epoch, good = self._good.setdefault(name, [stream.epoch, 0])
+        if stream.epoch == epoch:
+            return False
+        self._good[name] = [stream.epoch, 0]
+        if good or stream.epochs is not None:
+            return False
+        if not stream.read_next_share():
             raise DataError(
-                f"no row of source {stream.source.name!r} can be used in lane {stream.lane} of {stream.lanes}",
-                got=dict(self.bad.counts.get(stream.source.name, Counter())),
-                fix="look at the reasons in the log; often the root of its pictures is wrong, or there are few rows "
-                "for so many lanes: lower data.lanes",
+                f"no row of source {name!r} can be used",
+                got=dict(self.bad.counts.get(name, Counter())),
+                fix="look at the reasons in the log; often the root of its pictures is wrong",
             )
-        if stream.epoch != epoch:
-            self._good[stream.source.name] = [stream.epoch, 0]
+        logger.warning(
+            "source %r: no row of its share for lane %d of %d can be used; from here on it reads that of lane %d",
+            *(name, stream.lane, stream.lanes, stream.share),
+        )
+        return True
 
     def state(self) -> dict[str, Any]:
         waiting = [

@@ -30,6 +30,9 @@ class Stream:
         shuffle: false keeps the order of the source.
         epochs: how often the source is read; None for ever.
 
+    Attributes:
+        share: the lane whose rows are read: its own, until `read_next_share`.
+
     Raises:
         DataError: while reading: an endless stream has no rows at all.
     """
@@ -47,6 +50,7 @@ class Stream:
     ) -> None:
         self.source, self.seed, self.lane, self.lanes = source, seed, lane, lanes
         self.pool, self.shuffle, self.epochs = pool, shuffle, epochs
+        self.share = lane
         # Where the pool starts: the number of its block in this epoch's order, the place there, the row there.
         self._start, self._taken = {"epoch": 0, "block": 0, "place": 0, "row": 0}, 0
         self._rows: list[Record] = []
@@ -70,9 +74,20 @@ class Stream:
         self._taken += 1
         return self._rows[self._taken - 1]
 
+    def read_next_share(self) -> bool:
+        """Read what belongs to the next lane from here on, from the start of this epoch; that lane reads it too.
+
+        Returns:
+            False when the shares of all lanes have had their turn.
+        """
+        self.share = (self.share + 1) % self.lanes
+        self._start = {"epoch": self.epoch, "block": 0, "place": 0, "row": 0}
+        self._rows, self._ahead, self._next, self._taken = [], None, None, 0
+        return self.share != self.lane
+
     def state(self) -> dict[str, int]:
         """Where the next row is, as plain data."""
-        return {**self._start, "taken": self._taken}
+        return {**self._start, "taken": self._taken, "share": self.share}
 
     def load(self, state: dict[str, int]) -> None:
         """Go on from a state; the rows of its pool are read again.
@@ -81,6 +96,7 @@ class Stream:
             DataError: there are fewer rows than there were.
         """
         self._start = {key: state[key] for key in ("epoch", "block", "place", "row")}
+        self.share = state.get("share", self.lane)
         self._rows, self._ahead, self._next, self._taken = [], None, None, 0
         if state["taken"]:
             self._fill()
@@ -106,6 +122,9 @@ class Stream:
         if self._ahead is None:
             self._ahead = self._in_order()
             self._next = next(self._ahead, None)
+            while self._next is None and self.share != self.lane and self.read_next_share():
+                self._ahead = self._in_order()
+                self._next = next(self._ahead, None)
             if self._next is None and self.epochs is None:
                 raise DataError(
                     f"source {self.source.name!r} has no rows for lane {self.lane} of {self.lanes}",
@@ -131,11 +150,11 @@ class Stream:
             Random(f"{self.seed} {self.source.name} {start['epoch']}").shuffle(order)
         by_block = len(order) >= self.lanes
         if by_block:
-            order = order[self.lane :: self.lanes]
+            order = order[self.share :: self.lanes]
         for block in range(start["block"], len(order)):
             first, place = (start["row"], start["place"]) if block == start["block"] else (0, 0)
             for row, record in enumerate(self.source.read(order[block], place), start=first):
-                if by_block or row % self.lanes == self.lane:
+                if by_block or row % self.lanes == self.share:
                     yield {"epoch": start["epoch"], "block": block, "place": record.place, "row": row}, record
 
 
