@@ -8,6 +8,8 @@ from random import Random
 
 import pytest
 
+from pixelword.jigsaw import AnswerRule, Asked, Scored, score
+from pixelword.jigsaw.scoring import PERMUTATIONS
 from pixelword.posttrain.curriculum import Curriculum
 from pixelword.posttrain.health import MEANINGS, REMEDIES, TESTS, Monitor, Vitals, watch_log
 
@@ -137,6 +139,128 @@ def test_every_failure_has_a_test_a_meaning_a_remedy_and_is_provoked_here():
 )
 def test_healthy_curves_raise_nothing(ends, seed):
     assert watched(curve(seed=seed, **ends)).findings == []
+
+
+def test_slow_form_and_one_puzzle_per_generation_are_no_illness():
+    form_first = [
+        replace(row, form=form, readable=form) for row, form in zip(curve(**LEARNING), rising(0.1, 0.95), strict=True)
+    ]
+    assert watched(form_first).findings == []
+    solved = {**LEARNING, "exact": 0.97, "places": 0.99, "same_answer": 0.97, "flat": 0.0}
+    assert watched(curve(**solved)).findings == []
+
+
+def rising(low: float, high: float, steps: int = 120) -> list[float]:
+    return [low + (high - low) * step / (steps - 1) for step in range(steps)]
+
+
+# Learners that write real responses, which the real rule judges ---------------------------------------------------
+
+THINKS, BARE = AnswerRule(), AnswerRule(think=False)
+
+
+def respond(random: Random, asked: Asked, form: float, readable: float, known: float) -> str:
+    """A response that has the form, holds a permutation and knows the order with these chances, each given the last."""
+    K = len(asked.target)
+    answer = list(asked.target) if random.random() < known else random.sample(range(1, K + 1), K)
+    if random.random() >= readable:
+        answer = [1] * K
+    if random.random() < form:
+        return asked.rule.write(answer, "hm")
+    return "I cannot tell."
+
+
+def generation(random: Random, step: int, K: int, rule: AnswerRule, form: float, readable: float, known: float):
+    """The vital signs of six puzzles with eight responses each."""
+    asked = [Asked("s", "image", "x", tuple(random.sample(range(1, K + 1), K)), rule) for _ in range(6)]
+    said = [score(one, respond(random, one, form, readable, known)) for one in asked for _ in range(8)]
+
+    def share(of: list[float]) -> float:
+        return sum(of) / len(of)
+
+    return replace(
+        HEALTHY,
+        step=step,
+        reward=share([one.reward for one in said]),
+        form=share([one.formatted for one in said]),
+        exact=share([one.exact for one in said]),
+        places=share([one.places / K for one in said]),
+        chance_places=1 / K,
+        pieces=K,
+        readable=share([one.status in PERMUTATIONS for one in said]),
+    )
+
+
+def learner(seed: int, K: int, rule: AnswerRule, form=(1.0, 1.0), readable=(1.0, 1.0), known=(0.0, 0.0)) -> Monitor:
+    """A run whose chances move from the first to the second of each pair within a third of it, and then stay."""
+    random, monitor = Random(seed), Monitor()
+    for step in range(90):
+        done = min(1.0, step / 30)
+        now = [low + (high - low) * done for low, high in (form, readable, known)]
+        monitor.watch(generation(random, step, K, rule, *now))
+    return monitor
+
+
+@pytest.mark.parametrize(("rule", "seed"), [(THINKS, 0), (BARE, 1)])
+@pytest.mark.parametrize(
+    "chances",
+    [
+        {},  # the form from the start, and guesses
+        {"form": (0.05, 1.0)},  # it learns the form, which lifts right places from none to the chance line
+        {"readable": (0.0, 0.0)},  # paid for the form of answers that are no permutations
+        {"form": (0.0, 0.7), "readable": (0.2, 0.9)},
+    ],
+)
+def test_a_reward_that_is_only_the_forms_is_named(chances, rule, seed):
+    monitor = learner(seed, 9, rule, **chances)
+    assert [finding.failure for finding in monitor.findings] == ["format_only"]
+    assert monitor.ill == ["format_only"]
+    if rule.think and not chances:  # the line of section 1.3 of the method: 0.2 and 0.0222
+        assert monitor.recent("reward") == pytest.approx(0.2222, abs=0.005)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(
+    ("K", "chances"),
+    [
+        (9, {"form": (0.05, 1.0), "known": (0.0, 0.5)}),
+        (9, {"known": (0.0, 0.3)}),
+        (4, {"form": (0.3, 1.0), "readable": (0.5, 1.0), "known": (0.05, 0.4)}),
+        (4, {"known": (0.3, 0.9)}),
+    ],
+)
+def test_learners_that_learn_raise_nothing(K, chances, seed):
+    assert learner(seed, K, THINKS, **chances).findings == []
+
+
+def test_a_form_that_never_comes_is_not_called_a_plateau_of_the_form():
+    monitor = learner(0, 9, THINKS, form=(0.02, 0.05))
+    assert [finding.failure for finding in monitor.findings] == ["no_format"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "formatted", "paid"),
+    [
+        (THINKS, "<think>a</think> \\boxed{2, 1, 3}", True, 0.2),
+        (THINKS, "<think>a</think> \\boxed{1, 1, 1}", True, 0.2),
+        (THINKS, "<think>a</think> \\boxed{no idea}", True, 0.2),
+        (THINKS, "<think>a</think> 2, 1, 3", False, 0.0),
+        (THINKS, "2, 1, 3", False, 0.0),
+        (BARE, "2, 1, 1", True, 0.0),
+        (BARE, "left, right", False, 0.0),
+        (BARE, "", False, 0.0),
+    ],
+)
+def test_the_form_is_what_the_format_reward_pays_and_no_more(rule, text, formatted, paid):
+    target = (1, 2, 3)
+    judged: Scored = score(Asked("s", "image", "x", target, rule), text)
+    assert judged.formatted is formatted
+    assert rule.score(text, target).format == paid
+
+
+def test_logs_without_the_share_of_permutations_are_still_read():
+    old = {name: value for name, value in vars(HEALTHY).items() if name != "readable"}
+    assert watch_log([old]).history[0].permutations == HEALTHY.form
 
 
 def test_a_failure_is_told_once_and_again_after_it_has_passed():

@@ -45,6 +45,7 @@ STATUSES: dict[Status, str] = {
 
 UNANSWERED: frozenset[Status] = frozenset({"no_reply", "failed"})
 PERMUTATIONS: frozenset[Status] = frozenset({"exact", "partial", "ok"})
+FORMLESS: frozenset[Status] = UNANSWERED | {"no_think", "no_container", "truncated"}
 
 RESAMPLES = 10_000
 SEED = 20_250_930
@@ -124,6 +125,15 @@ class Scored:
     @property
     def exact(self) -> bool:
         return self.status == "exact"
+
+    @property
+    def formatted(self) -> bool:
+        """Whether it has the form that the prompt asks for, whatever it says: what the format reward is paid for.
+
+        Without thoughts the answer alone is the form, and it has to be a list of numbers.
+        """
+        bare = not self.asked.rule.think and self.status == "parse_error"
+        return self.status not in FORMLESS and not bare
 
 
 def score(asked: Asked, reply: Reply | str | None) -> Scored:

@@ -23,7 +23,7 @@ Failure = Literal[
 
 MEANINGS: dict[Failure, str] = {
     "format_only": "the form is learned and nothing else: the reward rests at the chance line",
-    "no_format": "hardly any response has the form that the reward needs",
+    "no_format": "most responses lack the form that the reward needs",
     "entropy_collapse": "responses to a prompt have become the same before the puzzle was learned",
     "entropy_explosion": "sampling is drifting towards noise",
     "length_drift": "responses grow towards the limit or shrink to nothing",
@@ -50,7 +50,8 @@ class Vitals:
     Args:
         step: optimiser step.
         reward: mean total reward.
-        form: share of responses in the right form.
+        form: share of responses in the form that the prompt asks for, whatever their answer: those that the format
+            reward pays; without thoughts, where it pays nothing, those whose answer is a list of numbers.
         exact: share of responses that solve their puzzle.
         places: share of right places, unreadable answers with none.
         chance_places: the same for a random permutation.
@@ -61,6 +62,7 @@ class Vitals:
         flat: share of groups without variance.
         same_answer: share of the readable answers that are the most frequent one, or the prompt's example.
         pieces: to order, on average.
+        readable: share of responses whose answer is a permutation; None, in logs that do not have it, is the form's.
     """
 
     step: int
@@ -76,6 +78,17 @@ class Vitals:
     flat: float
     same_answer: float
     pieces: float
+    readable: float | None = None
+
+    @property
+    def permutations(self) -> float:
+        """Share of responses whose answer is a permutation."""
+        return self.form if self.readable is None else self.readable
+
+    @property
+    def lift(self) -> float:
+        """Share of right places beyond that of the same permutations, drawn at random."""
+        return self.places - self.chance_places * self.permutations
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,8 @@ class Monitor:
     Args:
         window: generations that are averaged.
         patience: generations in a row for which a failure has to hold before it is told.
-        grace: generations before format_only and no_format are looked for: learning may start late.
+        grace: generations before format_only and no_format are looked for, because learning may start late, and over
+            which what they look at must have risen, because learning may be slow.
         history: everything seen so far.
     """
 
@@ -142,6 +156,11 @@ class Monitor:
         """Its mean over the first window."""
         return fmean(getattr(one, name) for one in self.history[: self.window])
 
+    def rise(self, name: str) -> float:
+        """How much more it is, in the mean of a window, than `grace` generations ago, or than in the first window."""
+        start = max(0, len(self.history) - self.grace - self.window)
+        return self.recent(name) - fmean(getattr(one, name) for one in self.history[start : start + self.window])
+
     @property
     def ill(self) -> list[Failure]:
         """Failures that hold now."""
@@ -171,20 +190,28 @@ class Monitor:
 
 
 def format_only(monitor: Monitor) -> str:
-    """The form is there, the places are at chance, and they have not risen since the start."""
-    if len(monitor.history) < monitor.grace or monitor.recent("form") < 0.8:
+    """The form is there, the order is a guess or no permutation at all, and it is not getting better.
+
+    Guesses are judged beside guesses: a run that learns the form rises to the chance line, and no farther.
+    """
+    if len(monitor.history) < monitor.grace or monitor.recent("form") < 0.5:
         return ""
-    places, chance = monitor.recent("places"), monitor.recent("chance_places")
-    margin = 0.04 * (1 - chance)  # of thousands of responses, far beyond their noise
-    risen = places - monitor.early("places") > margin / 2
-    if places > chance + margin or risen:
+    margin = 0.04 * (1 - monitor.recent("chance_places"))  # of thousands of responses, far beyond their noise
+    if monitor.recent("lift") > margin or monitor.rise("lift") > margin / 2:
         return ""
-    return f"places {places:.2f}, chance {chance:.2f}, form {monitor.recent('form'):.2f}"
+    return (
+        f"reward {monitor.recent('reward'):.2f}, form {monitor.recent('form'):.0%}, permutations "
+        f"{monitor.recent('permutations'):.0%}, places {monitor.recent('places'):.2f}, "
+        f"chance {monitor.recent('chance_places'):.2f}"
+    )
 
 
 def no_format(monitor: Monitor) -> str:
+    """Less than half have the form, and their share does not grow."""
     form = monitor.recent("form")
-    return f"form {form:.2f}" if len(monitor.history) >= monitor.grace and form < 0.2 else ""
+    if len(monitor.history) < monitor.grace or form >= 0.5 or monitor.rise("form") > 0.05:
+        return ""
+    return f"form {form:.0%}"
 
 
 def entropy_collapse(monitor: Monitor) -> str:
@@ -224,10 +251,15 @@ def flat_groups(monitor: Monitor) -> str:
 
 
 def copied_answer(monitor: Monitor) -> str:
-    """Half of all answers the same, although every order is as likely to be right."""
+    """Half of all answers the same, although every order is as likely to be right, and they are not right.
+
+    A generation of one or two puzzles, solved, has answers that are the same.
+    """
     same = monitor.recent("same_answer")
-    readable = len(monitor.history) >= monitor.window and monitor.recent("form") > 0.2 and monitor.recent("pieces") > 2
-    return f"{same:.0%} of answers are the same" if readable and same > 0.5 else ""
+    readable = len(monitor.history) >= monitor.window and monitor.recent("permutations") > 0.2
+    if not readable or monitor.recent("pieces") <= 2 or same <= 0.5 or monitor.recent("exact") > 0.5 * same:
+        return ""
+    return f"{same:.0%} of answers are the same, exact {monitor.recent('exact'):.2f}"
 
 
 TESTS: Mapping[Failure, Callable[[Monitor], str]] = {
