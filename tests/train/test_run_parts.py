@@ -72,12 +72,13 @@ def test_needed_operations_of_matrices_are_those_that_torch_counts(data, learns)
     batch = prepared.loader.next()
     while "pixel_values" not in batch.inputs:
         batch = prepared.loader.next()
-    merge = prepared.model.config.vision_config.merge_size
     text = prepared.model.config.llm_config
     with FlopCounterMode(display=False) as counter:
         prepared.model(**batch.inputs).loss.backward()
     counted = {str(name): number for name, number in counter.get_flop_counts()["Global"].items()}
-    attention = 18 * text.head_dim * text.num_attention_heads * text.num_hidden_layers * pairs(batch, merge)
+    allowed, read = pairs(batch, prepared.model.config), torch.roll(batch.inputs["labels"] != -100, -1, 1)
+    each_layer = [allowed.sum()] * (text.num_hidden_layers - 1) + [allowed[read].sum()]
+    attention = 18 * text.head_dim * text.num_attention_heads * float(sum(each_layer))
     ours = needed_flops(prepared.model, batch) - attention
     padding = batch.inputs["input_ids"].numel() / batch.tokens
     products = counted["aten.mm"] + counted.get("aten.addmm", 0)
@@ -98,7 +99,8 @@ def test_pairs_are_those_that_the_mask_allows(prepared):
             sample_ids=batch.inputs["sample_ids"],
         )
         mask = dense_mask(layout, batch.inputs["input_ids"].shape[1])[:, 0]
-        assert pairs(batch, 2) == int(mask[batch.inputs["sample_ids"] >= 0].sum())
+        wanted = mask.sum(-1) * (batch.inputs["sample_ids"] >= 0)
+        assert torch.equal(pairs(batch, prepared.model.config), wanted.double())
 
 
 def test_losses_by_source_and_modality_are_weighted_means_of_their_own_tokens(prepared):

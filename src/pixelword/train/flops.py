@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from functools import cache
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pixelword.data import PackedBatch
-from pixelword.model import NeoForConditionalGeneration
+from pixelword.model import NeoConfig, NeoForConditionalGeneration
 from pixelword.model.loss import IGNORED
 
 DENSE_BF16 = {
@@ -32,24 +33,37 @@ DENSE_BF16 = {
 
 
 def needed_flops(model: NeoForConditionalGeneration, batch: PackedBatch) -> float:
-    """Operations of forward and backward of a micro-batch (one multiplication and addition counts two)."""
+    """Operations of forward and backward of a micro-batch (one multiplication and addition counts two).
+
+    The last layer needs queries, output and MLP of the supervised positions only, keys and values of all.
+    """
     inputs = batch.inputs
     patches = len(inputs.get("pixel_values", ()))
     merge = model.config.vision_config.merge_size
-    supervised = int((inputs["labels"][:, 1:] != IGNORED).sum())
-    backbone, vision = model.model.language_model, model.model.vision_model.embeddings
+    read_BN = nn.functional.pad(inputs["labels"][:, 1:] != IGNORED, (0, 1))
+    supervised = int(read_BN.sum())
+    layers, vision = model.model.language_model.layers, model.model.vision_model.embeddings
     flops = 0.0
     for module, rows in (
-        (backbone.layers, batch.tokens),
+        (layers[:-1], batch.tokens),
+        (_keys_values(layers[-1]), batch.tokens),
         (vision.dense_embedding, patches // merge**2),
         (model.lm_head, supervised),
     ):
         flops += sum(2.0 * size * (2 + trains) * rows for size, trains in matrices(module))
+    flops += sum(2.0 * size * (2 + trains) * supervised for size, trains in matrices(layers[-1]))
+    flops -= sum(2.0 * size * (2 + trains) * supervised for size, trains in matrices(_keys_values(layers[-1])))
     flops += sum(2.0 * size * (1 + trains) * patches for size, trains in matrices(vision.patch_embedding))
+    pairs_BN = pairs(batch, model.config)
     text = model.config.llm_config
     # Forward: scores with 2d channels and values with d, per pair and head; backward twice that.
-    per_pair = 3 * 6.0 * text.head_dim * text.num_attention_heads * text.num_hidden_layers
-    return flops + per_pair * pairs(batch, merge)
+    per_pair = 3 * 6.0 * text.head_dim * text.num_attention_heads
+    return flops + per_pair * (float(pairs_BN.sum()) * (len(layers) - 1) + float(pairs_BN[read_BN].sum()))
+
+
+def _keys_values(layer: nn.Module) -> nn.ModuleList:
+    attention: Any = layer.self_attn
+    return nn.ModuleList([attention.k_proj, attention.k_proj_hw, attention.v_proj])
 
 
 def matrices(module: nn.Module) -> list[tuple[int, bool]]:
@@ -57,17 +71,19 @@ def matrices(module: nn.Module) -> list[tuple[int, bool]]:
     return [(p.numel(), p.requires_grad) for p in module.parameters() if p.ndim >= 2]
 
 
-def pairs(batch: PackedBatch, merge: int) -> float:
-    """Query and key pairs that attention allows: causal in a sample, all inside an image."""
+def pairs(batch: PackedBatch, config: NeoConfig) -> Tensor:
+    """(B, N) float64: how many keys attention allows each token: those before it in its sample, all of its image."""
     inputs = batch.inputs
-    total = 0.0
-    for row in inputs["sample_ids"]:
-        lengths = torch.bincount(row[row >= 0]).double()
-        total += float((lengths * (lengths + 1) / 2).sum())
+    samples_BN = inputs["sample_ids"]
+    place_N = torch.arange(samples_BN.shape[1], device=samples_BN.device)
+    begins_BN = nn.functional.pad(samples_BN[:, 1:] != samples_BN[:, :-1], (1, 0), value=True)
+    first_BN = torch.where(begins_BN, place_N, 0).cummax(1).values
+    allowed_BN = torch.where(samples_BN >= 0, place_N - first_BN + 1, 0).double()
     if "image_grid_thw" in inputs:
-        tokens = inputs["image_grid_thw"].prod(-1).double() / merge**2
-        total += float((tokens * (tokens - 1) / 2).sum())
-    return total
+        tokens = inputs["image_grid_thw"].prod(-1) // config.vision_config.merge_size**2
+        behind = torch.cat([torch.arange(int(count) - 1, -1, -1) for count in tokens]).double()
+        allowed_BN[inputs["input_ids"] == config.image_token_id] += behind.to(allowed_BN.device)
+    return allowed_BN
 
 
 @cache
