@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -137,10 +138,17 @@ class Server(BaseHTTPRequestHandler):
     """A chat server whose model always answers 1, 2, 3, 4; picky about names."""
 
     asked: ClassVar[list[dict[str, Any]]] = []
+    kept: ClassVar[Path | None] = None
+    """Where replies are kept: the third answer waits until the first two are there."""
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.asked.append(body | {"path": self.path})
+        if len(self.asked) == 3 and self.kept is not None:
+            late = time.monotonic() + 20
+            while not (self.kept.exists() and self.kept.read_bytes().count(b"\n") == 2):
+                assert time.monotonic() < late, "a reply was not kept as it came"
+                time.sleep(0.01)
         said = {"message": {"content": "<think></think>\\boxed{1, 2, 3, 4}"}, "finish_reason": "stop"}
         answer = {"choices": [said], "model": "tiny-0.1", "usage": {"prompt_tokens": 9, "completion_tokens": 3}}
         status = 200 if body["model"] == "tiny" else 404
@@ -156,6 +164,7 @@ class Server(BaseHTTPRequestHandler):
 def address() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     Server.asked.clear()
+    Server.kept = None
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
     server.shutdown()
@@ -191,7 +200,9 @@ def test_a_server_is_asked_through_inspect_once_per_puzzle(tmp_path, capsys, add
     pictures, out = folder_of(tmp_path / "in", 3), tmp_path / "scores"
     words = ("eval", pictures, "--model", "inspect:pixelword-chat/tiny", "--base-url", address)
     size = ("--set", "rows=2", "--set", "columns=2", "--max-new-tokens", 64)
+    Server.kept = out / "replies.jsonl"
     told(capsys, *words, *size, "--out", out)
+    Server.kept = None
     first = result(out)["groups"]
     assert first[0]["answered"] == 3
     assert first[0]["permutations"]["value"] == 1.0
@@ -206,6 +217,12 @@ def test_a_server_is_asked_through_inspect_once_per_puzzle(tmp_path, capsys, add
     told(capsys, *words, *size, "--out", out)
     assert result(out)["groups"] == first
     assert len(Server.asked) == 3
+    # What a killed run has kept is not asked again.
+    lines = (out / "replies.jsonl").read_text().splitlines(keepends=True)
+    (out / "replies.jsonl").write_text(lines[0] + lines[1] + lines[2][:30])
+    told(capsys, *words, *size, "--out", out)
+    assert result(out)["groups"] == first
+    assert len(Server.asked) == 4
     assert "another run's puzzles" in told(capsys, *words, *size, "--out", out, "--epoch", 1, code=2)[1]
     unknown = (
         "eval",

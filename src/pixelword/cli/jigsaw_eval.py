@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import count as count_from
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 
 from pixelword.cli.extras import needs
 from pixelword.cli.jigsaw_sources import Kind, Layout, samples, task_of
-from pixelword.errors import BackendError, ConfigError, PixelWordError
+from pixelword.errors import BackendError, ConfigError, DataError, PixelWordError
 
 if TYPE_CHECKING:
     from pixelword.jigsaw import Group, Puzzle, Reply
@@ -52,23 +53,24 @@ def evaluate(
 
     Writes result.json, report.html and replies.jsonl. The same command goes on where an earlier one stopped.
     """
-    from pixelword.jigsaw import Asked, score, summarize
+    from pixelword.jigsaw import Asked, read_puzzles, score, summarize
     from pixelword.jigsaw.score_page import Shelf
 
     name = name_of(model, replies)
     pixels = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     asked_as = with_settings(name, max_new_tokens=max_new_tokens, **pixels, dtype=dtype, base_url=base_url)
-    found: Iterable[Puzzle] = asked_puzzles(source, kind, layout, depths, settings or [], seed, epoch, count)
+    found = asked_puzzles(source, kind, layout, depths, settings or [], seed, epoch, count)
+    # Replies of a file are read anew: it may have changed.
+    said = None if replies is not None else out / "replies.jsonl"
     if replies is not None:
         ask = from_file(replies)
     elif model.startswith(INSPECT):
-        held = found = list(found)
-        ask = from_inspect(model, asked_as, held, source, out, max_new_tokens, base_url)
+        place = stored(found, source, out / "puzzles")
+        ask = from_inspect(model, asked_as, place, count, out, max_new_tokens, base_url)
+        found = islice(read_puzzles(place), count)
     else:
         ask = from_model(model, max_new_tokens, device, dtype, min_pixels, max_pixels)
     shelf, scored = Shelf(), []
-    # Replies of a file are read anew: it may have changed.
-    said = None if replies is not None else out / "replies.jsonl"
     for puzzle, reply in answered(found, ask, said, asked_as):
         scored.append(score(Asked.of(puzzle), reply))
         shelf.keep(puzzle, scored[-1])
@@ -99,16 +101,35 @@ def asked_puzzles(
     seed: int,
     epoch: int,
     count: int | None,
-) -> Iterator[Puzzle]:
-    """The puzzles of an exported folder, or new ones of samples; what is refused is said."""
-    from pixelword.jigsaw import Ledger, puzzles, read_puzzles
+) -> Iterable[Puzzle]:
+    """The puzzles of an exported folder, or new ones of samples; what is refused is said.
+
+    Raises:
+        ConfigError: settings for puzzles that are made already.
+    """
+    from pixelword.jigsaw import read_puzzles
     from pixelword.jigsaw.puzzle_files import LINES
 
-    if (source / LINES).exists():
-        if settings:
-            raise ConfigError("stored puzzles have their settings", got=settings, fix="leave --set out, or export anew")
-        yield from islice(read_puzzles(source), count)
-        return
+    if not (source / LINES).exists():
+        return made_puzzles(source, kind, layout, depths, settings, seed, epoch, count)
+    if settings:
+        raise ConfigError("stored puzzles have their settings", got=settings, fix="leave --set out, or export anew")
+    return islice(read_puzzles(source), count)
+
+
+def made_puzzles(
+    source: Path,
+    kind: Kind,
+    layout: Layout,
+    depths: Path | None,
+    settings: list[str],
+    seed: int,
+    epoch: int,
+    count: int | None,
+) -> Iterator[Puzzle]:
+    """New puzzles; what is refused is said when they end."""
+    from pixelword.jigsaw import Ledger, puzzles
+
     task, ledger = task_of(kind, settings), Ledger()
     yield from islice(
         puzzles(samples(source, kind, layout, depths), task, seed=seed, epoch=epoch, ledger=ledger), count
@@ -126,12 +147,16 @@ def answered(found: Iterable[Puzzle], ask: Ask, file: Path | None, name: str) ->
     from pixelword.jigsaw.reply_files import append_reply, known_replies
 
     known = {} if file is None else known_replies(file, name)
+    seen: dict[str, str] = {}
     for number, puzzle in enumerate(found, start=1):
-        reply = known.get((puzzle.key.name, puzzle.digest()))
+        which, digest = puzzle.key.name, puzzle.digest()
+        if seen.setdefault(which, digest) != digest:
+            raise DataError("two puzzles have the same id", got=which, fix="give the samples ids of their own")
+        reply = known.get((which, digest))
         if reply is None or reply.text is None:
             reply = ask(puzzle)
             if file is not None:
-                append_reply(file, puzzle, reply, name)
+                append_reply(file, which, digest, reply, name)
             if number % 50 == 0:
                 typer.echo(f"{number} puzzles", err=True)
         yield puzzle, reply
@@ -164,7 +189,7 @@ def from_model(
     def ask(puzzle: Puzzle) -> Reply:
         try:
             answer = answerer(puzzle.messages(), puzzle.images)
-        except (PixelWordError, torch.OutOfMemoryError) as error:
+        except (PixelWordError, torch.OutOfMemoryError, ValueError) as error:  # processors refuse with ValueError
             return Reply(None, trouble=" ".join(str(error).split()))
         return Reply(answer.text, cut=answer.cut)
 
@@ -178,41 +203,56 @@ def with_settings(name: str, **settings: object) -> str:
 
 
 def from_inspect(
-    model: str, asked_as: str, found: list[Puzzle], source: Path, out: Path, max_new_tokens: int, base_url: str
+    model: str, asked_as: str, folder: Path, count: int | None, out: Path, max_new_tokens: int, base_url: str
 ) -> Ask:
-    """A model that Inspect AI knows, all puzzles at once: its concurrency, retries and logs."""
+    """A model that Inspect AI knows: all puzzles that have no reply yet at once, each reply kept as it comes.
+
+    Args:
+        folder: of stored puzzles, of which at most `count` are asked.
+
+    Returns:
+        What to say of a puzzle that has no kept reply: why.
+    """
     with needs("eval"):
-        import inspect_ai
         from inspect_ai._util.error import PrerequisiteError
+        from inspect_ai.model import get_model
 
         # Its import tells Inspect of our own way to a server.
         from pixelword.jigsaw import chat_server  # noqa: F401
-        from pixelword.jigsaw.inspect_task import replies_of, visual_jigsaw
+        from pixelword.jigsaw.inspect_task import ask_all, sample_of
     from pixelword.jigsaw import Reply
-    from pixelword.jigsaw.reply_files import known_replies
+    from pixelword.jigsaw.puzzle_files import read_lines
+    from pixelword.jigsaw.reply_files import append_reply, known_replies
 
-    known = known_replies(out / "replies.jsonl", asked_as)
-    left = [one.key.name for one in found if known.get((one.key.name, one.digest()), Reply(None)).text is None]
-    got: dict[str, Reply] = {}
-    if left:
-        task = visual_jigsaw(str(stored(found, source, out / "puzzles")), max_tokens=max_new_tokens)
-        try:
-            asked = inspect_ai.model.get_model(model.removeprefix(INSPECT), base_url=base_url or None)
-        except (PrerequisiteError, ValueError, ImportError) as error:
-            raise BackendError(
-                "Inspect cannot make this model",
-                got=f"{model}: {getattr(error, 'message', error)}",
-                fix="give inspect:PROVIDER/NAME; for a server, inspect:pixelword-chat/NAME and --base-url",
-            ) from error
-        logs = inspect_ai.eval(task, model=asked, sample_id=left, log_dir=str(out / "logs"), display="none")
-        for log in logs:
-            if log.error is not None:
-                raise BackendError("Inspect could not run the task", got=log.error.message, fix="see its log")
-            got |= replies_of(log)
+    file = out / "replies.jsonl"
+    known, left, digests = known_replies(file, asked_as), [], dict[str, str]()
+    for puzzle, pictures in islice(read_lines(folder), count):
+        which, digest = puzzle.key.name, puzzle.digest()
+        if which not in digests and known.get((which, digest), Reply(None)).text is None:
+            left.append(sample_of(puzzle, pictures))
+        digests.setdefault(which, digest)
+    if not left:
+        return lambda puzzle: Reply(None)
+    try:
+        asked = get_model(model.removeprefix(INSPECT), base_url=base_url or None)
+    except (PrerequisiteError, ValueError, ImportError) as error:
+        raise BackendError(
+            "Inspect cannot make this model",
+            got=f"{model}: {getattr(error, 'message', error)}",
+            fix="give inspect:PROVIDER/NAME; for a server, inspect:pixelword-chat/NAME and --base-url",
+        ) from error
+    done = count_from(1)
+
+    def keep(which: str, reply: Reply) -> None:
+        append_reply(file, which, digests[which], reply, asked_as)
+        if (number := next(done)) % 50 == 0:
+            typer.echo(f"{number} of {len(left)} replies", err=True)
+
+    got = ask_all(left, asked, max_tokens=max_new_tokens, logs=out / "logs", keep=keep)
     return lambda puzzle: got.get(puzzle.key.name, Reply(None))
 
 
-def stored(found: list[Puzzle], source: Path, folder: Path) -> Path:
+def stored(found: Iterable[Puzzle], source: Path, folder: Path) -> Path:
     """The folder that holds these puzzles as files: the source itself, or one that is written here.
 
     Raises:
@@ -225,7 +265,9 @@ def stored(found: list[Puzzle], source: Path, folder: Path) -> Path:
         return source
     if not (folder / LINES).exists():
         write_puzzles(found, folder)
-    elif [one.digest() for one in read_puzzles(folder)] != [one.digest() for one in found]:
+        return folder
+    digests = ((one.digest() for one in some) for some in (read_puzzles(folder), found))
+    if any(one != other for one, other in zip_longest(*digests)):
         raise ConfigError("another run's puzzles are stored here", got=folder, fix="choose another --out")
     return folder
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pixelword.errors import DataError, InputError
-from pixelword.jigsaw.puzzle import Puzzle
 from pixelword.jigsaw.scoring import Reply
 
 
@@ -67,13 +66,16 @@ def reply_of(row: dict[str, Any]) -> Reply:
     return Reply(text, cut=bool(row.get("cut", False)), trouble=str(row.get("trouble", "")))
 
 
-def append_reply(path: Path, puzzle: Puzzle, reply: Reply, model: str) -> None:
+def append_reply(path: Path, name: str, digest: str, reply: Reply, model: str) -> None:
     """Add one line.
+
+    Args:
+        name, digest: of the puzzle.
 
     Raises:
         InputError: the file cannot be written.
     """
-    named = {"id": puzzle.key.name, "sha256": puzzle.digest(), "model": model}
+    named = {"id": name, "sha256": digest, "model": model}
     row = {**named, "reply": reply.text, "cut": reply.cut, "trouble": reply.trouble}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
