@@ -10,11 +10,15 @@ from pixelword.realunify.page.boxes_section import run_boxes
 from pixelword.realunify.page.errors_section import Signs
 from pixelword.realunify.page.looks import Look
 from pixelword.realunify.page.readings import shortened
-from pixelword.realunify.page.scores_section import Labelled, arms_of
+from pixelword.realunify.page.scores_section import Labelled as LabelledArm
+from pixelword.realunify.page.scores_section import arms_of
 from pixelword.realunify.records import ItemRecord, Polled, StoredPicture
 from pixelword.realunify.taxonomy import CATEGORIES, ItemId, Protocol, Status, Track
 from pixelword.report import Answer, Card, Code, Fold, Gallery, Listing, Paragraph, Picture, Piece, Table
 from pixelword.report.pieces import Cell
+
+Labelled = tuple[str, ItemRecord]
+"""A record under the name of its run and protocol."""
 
 OPEN_STATUSES = frozenset({Status.JUDGE_FAILED, Status.JUDGE_UNPARSED, Status.NOT_SUPPORTED})
 
@@ -83,7 +87,7 @@ def flip_name(first: int | None, second: int | None, one: str, other: str) -> st
 
 def card(
     item: ItemId,
-    arms: Sequence[Labelled],
+    arms: Sequence[LabelledArm],
     facets: Mapping[str, str],
     classes: Sequence[str],
     looks: Mapping[str, Look],
@@ -92,14 +96,13 @@ def card(
 ) -> Card:
     """One item."""
     records = [(label, arm.records[item]) for label, arm in arms]
-    first = records[0][1]
     pictures = shown_pictures(records, looks) if show_items else []
     more: list[Piece] = []
     if classes:
         more.append(Paragraph("Signs: ", ", ".join(classes), ".", tone="note"))
     if show_items:
-        more += quoted("prompt", first.prompt)
-        more += [piece for label, record in records for piece in told(label, record)]
+        more += [piece for name, text in texts_of(records) for piece in quoted(name, text)]
+        more += [note for label, record in records for note in notes_of(label, record)]
         more += polls(records)
     return Card(
         pictures[0] if pictures else None,
@@ -123,7 +126,7 @@ def answer(label: str, record: ItemRecord) -> Answer:
     return Answer(label, name, right=None if record.status in OPEN_STATUSES else False)
 
 
-def shown_pictures(records: Sequence[tuple[str, ItemRecord]], looks: Mapping[str, Look]) -> list[Picture]:
+def shown_pictures(records: Sequence[Labelled], looks: Mapping[str, Look]) -> list[Picture]:
     """The input, then what each protocol drew or edited, each picture once."""
     named: dict[str, tuple[str, StoredPicture]] = {}
     for label, record in records:
@@ -139,17 +142,22 @@ def shown_pictures(records: Sequence[tuple[str, ItemRecord]], looks: Mapping[str
     return found
 
 
-def told(label: str, record: ItemRecord) -> list[Piece]:
-    """What one protocol was told and said, for the unfolded card."""
-    pieces: list[Piece] = []
-    if record.rewritten is not None and record.protocol != Protocol.DIRECT:
-        given = "true prompt" if record.protocol == Protocol.ORACLE_INTERMEDIATE else "rewritten prompt"
-        pieces += quoted(f"{label}, {given}" + ", cut to the limit" * record.truncated, record.rewritten)
-    if record.track == Track.GEU and record.reply is not None:
-        pieces += quoted(f"{label}, reply", record.reply)
-    if record.note:
-        pieces.append(Paragraph(f"{label}: ", Code(shortened(record.note)), tone="note"))
-    return pieces
+def texts_of(records: Sequence[Labelled]) -> list[tuple[str, str]]:
+    """What every protocol was told and said, for the unfolded card; a text that several share stands once."""
+    names: dict[str, list[str]] = {records[0][1].prompt: ["prompt"]}
+    for label, record in records:
+        if record.rewritten is not None and record.protocol != Protocol.DIRECT:
+            given = "true prompt" if record.protocol == Protocol.ORACLE_INTERMEDIATE else "rewritten prompt"
+            cut = ", cut to the limit" * record.truncated
+            names.setdefault(record.rewritten, []).append(f"{label}, {given}{cut}")
+        if record.track == Track.GEU and record.reply is not None:
+            names.setdefault(record.reply, []).append(f"{label}, reply")
+    return [("; ".join(each), text) for text, each in names.items()]
+
+
+def notes_of(label: str, record: ItemRecord) -> list[Piece]:
+    """The cause of a failure, in the words of the run."""
+    return [Paragraph(f"{label}: ", Code(shortened(record.note)), tone="note")] if record.note else []
 
 
 def quoted(name: str, text: str) -> list[Piece]:
@@ -157,19 +165,25 @@ def quoted(name: str, text: str) -> list[Piece]:
     return [Paragraph(name, tone="note"), Listing(text)]
 
 
-def polls(records: Sequence[tuple[str, ItemRecord]]) -> list[Piece]:
-    """The judge's questions with the verdict of each protocol, and its replies behind a fold."""
+def polls(records: Sequence[Labelled]) -> list[Piece]:
+    """The judge's questions that some protocol failed, with each verdict; and all its replies behind a fold.
+
+    Questions that came out as expected everywhere are only in the fold: a page of 1,000 items opens twice as fast.
+    """
     polled = [(label, record) for label, record in records if record.polled]
     if not polled:
         return []
     questions = {each.question: each.expected for _, record in polled for each in record.polled}
+    failed = {each.question for _, record in polled for each in record.polled if not each.passed}
     said = [{each.question: each.verdict or "undecided" for each in record.polled} for _, record in polled]
     rows: list[list[Cell]] = [
-        [question, expected, *(verdicts.get(question) for verdicts in said)] for question, expected in questions.items()
+        [question, expected, *(verdicts.get(question) for verdicts in said)]
+        for question, expected in questions.items()
+        if question in failed
     ]
+    table = [Table(["judge was asked", "expected", *(label for label, _ in polled)], rows)] if rows else []
     lines = [f"{label}: {each.question}\n  {judge_words(each)}" for label, record in polled for each in record.polled]
-    table = Table(["judge was asked", "expected", *(label for label, _ in polled)], rows)
-    return [table, Fold("the judge's replies", [Listing("\n".join(lines))])]
+    return [*table, Fold(f"all {len(questions)} questions and the judge's replies", [Listing("\n".join(lines))])]
 
 
 def judge_words(polled: Polled) -> str:
