@@ -5,7 +5,7 @@ The folder of a run holds
     log.txt             what was said while it ran
     1-words/ ... 4-answer/   the stages, see `pixelword.train.stages`
     model/              the model and its processor, ready for `pixelword chat`, and their card
-    exam.json, blind.json, new.json   every reply
+    exam.json, blind.json, new-pairs.json   every reply
     jigsaw/, jigsaw.json      the lesson in jigsaws, and what came of it
     5-mini/, mini.json  the model after it learnt RealUnify-mini's choices, and its replies
     seconds.json        wall and CPU seconds of each part
