@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelword.data.json_rows import BOM, JsonRows
+from pixelword.data.files import BOM
+from pixelword.data.json_array import array_elements, array_starts
+from pixelword.data.json_rows import JsonRows
 from pixelword.data.records import Record, RowError
 from pixelword.errors import DataError
 
@@ -55,6 +57,32 @@ def test_the_elements_of_an_array_are_what_the_json_library_finds(folder, rows, 
     text = " \n" * sign + json.dumps(rows, indent=indent)
     assert good(read(text.encode(), folder)) == json.loads(text)
     assert reasons(read(text.encode(), folder)) == []
+
+
+@settings(max_examples=60)
+@given(st.text('[]{},\\" a', max_size=60).map(str.encode), st.integers(1, 9), st.integers(2, 5))
+def test_blocks_of_an_array_hold_its_elements_whatever_they_are(folder, inner, step, chunk):
+    """Against one pass over the whole array, whose tokens are found by a regular expression."""
+    path = folder / "array.json"
+    path.write_bytes(b" [" + inner)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pixelword.data.json_array.CHUNK", chunk)
+        starts = array_starts(path, step)
+    assert starts[0] == 2
+    ends = [*starts[1:], None]
+    found = [element for start, end in zip(starts, ends, strict=True) for element in array_elements(path, start, end)]
+    whole = list(array_elements(path, 2))
+    assert [(place, str(element)) for place, element in found] == [(place, str(element)) for place, element in whole]
+    assert starts == sorted(set(starts))
+
+
+def test_an_array_is_cut_into_blocks_so_that_lanes_share_its_rows(folder):
+    path = folder / "many.json"
+    path.write_text(json.dumps([{"id": n, "text": 'a "word", [and] more' * 9} for n in range(500)]))
+    source = JsonRows("rows", [path])
+    sizes = [len(list(source.read(block))) for block in range(source.blocks())]
+    assert sum(sizes) == 500
+    assert 50 <= len(sizes) <= 64 and max(sizes) <= 2 * min(sizes[:-1])
 
 
 @settings(max_examples=40)

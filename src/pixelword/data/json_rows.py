@@ -1,22 +1,21 @@
 """Rows from JSON Lines, and from files that hold one JSON array, without reading them first.
 
 Lines are read in ranges of bytes: a range owns the lines that start in it, so any range can be read by itself and
-nobody has to count lines. An array is one block: its elements are found one after the other by their brackets, so
-that one that is no JSON does not spoil the next. JSON Lines shuffle better; a large array is shuffled within the
-stream's pool only.
+nobody has to count lines. An array is gone over once, without parsing it, to find where such ranges of whole elements
+start.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pixelword.data.files import BOM, SPACE, open_file
+from pixelword.data.json_array import array_elements, array_starts
 from pixelword.data.records import Record, RowError
 from pixelword.errors import DataError
 
@@ -26,10 +25,8 @@ BLOCK = 2**20
 LONGEST_LINE = 2**26
 """Bytes; a longer line is no row."""
 
-BOM = b"\xef\xbb\xbf"
-SPACE = b" \t\r\n"
-# A whole string, a bracket, a comma, or the quotation mark of a string that never ends.
-TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],"]', re.DOTALL)
+ARRAY_BLOCKS = 64
+"""A smaller array is cut into about so many blocks, so that several lanes need not all parse it."""
 
 
 class JsonRows:
@@ -51,15 +48,16 @@ class JsonRows:
             raise DataError(f"source {name!r} has no files", got=list(files), fix="check its path or pattern")
 
     @cached_property
-    def _shapes(self) -> list[tuple[Path, bool, int]]:
-        """Of each file: path, whether it is an array, and the number of its first block."""
+    def _shapes(self) -> list[tuple[Path, list[int], int]]:
+        """Of each file: path, where its blocks start if it is an array, and the number of its first block."""
         shapes, first = [], 0
         for path in self.files:
             with open_file(path) as file:
                 array = file.read(4096).removeprefix(BOM).lstrip(SPACE)[:1] == b"["
                 size = file.seek(0, 2)
-            shapes.append((path, array, first))
-            first += 1 if array else max(1, -(-size // self.block))
+            starts = array_starts(path, max(1, min(self.block, size // ARRAY_BLOCKS))) if array else []
+            shapes.append((path, starts, first))
+            first += len(starts) if array else max(1, -(-size // self.block))
         self._blocks = first
         return shapes
 
@@ -72,14 +70,24 @@ class JsonRows:
     def read(self, block: int, start: int = 0) -> Iterator[Record]:
         """See `Source`; a place is the byte at which the row starts."""
         file_number = bisect_right([first for _, _, first in self._shapes], block) - 1
-        path, array, first = self._shapes[file_number]
-        pieces = array_elements(path, start) if array else self._lines(path, block - first, start)
+        path, starts, first = self._shapes[file_number]
+        pieces = (
+            self._elements(path, starts, block - first, start) if starts else self._lines(path, block - first, start)
+        )
         for place, piece in pieces:
             name = f"{path.name}, byte {place}"
             content = piece if isinstance(piece, RowError) else parse(piece, name)
             if isinstance(content, dict) and isinstance(content.get("id"), str | int):
                 name = f"{name} (id {content['id']})"
             yield Record(self.name, block, place, name, content, self.root or path.parent)
+
+    def _elements(
+        self, path: Path, starts: list[int], number: int, start: int
+    ) -> Iterator[tuple[int, bytes | RowError]]:
+        if number == 0 and not start and has_mark(path):
+            yield 0, RowError(f"{path.name} starts with a byte order mark", reason="byte order mark")
+        end = starts[number + 1] if number + 1 < len(starts) else None
+        yield from array_elements(path, start or starts[number], end)
 
     def _lines(self, path: Path, number: int, start: int) -> Iterator[tuple[int, bytes | RowError]]:
         end = (number + 1) * self.block
@@ -100,19 +108,15 @@ class JsonRows:
                 place = file.tell()
 
 
+def has_mark(path: Path) -> bool:
+    """Whether a file starts with a byte order mark."""
+    with open_file(path) as file:
+        return file.read(len(BOM)) == BOM
+
+
 def _skip_line(file: BinaryIO) -> None:
     while (piece := file.readline(LONGEST_LINE)) and not piece.endswith(b"\n"):
         pass
-
-
-def open_file(path: Path) -> BinaryIO:
-    """Raises:
-    DataError: the file cannot be opened.
-    """
-    try:
-        return path.open("rb")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be opened", got=error, fix="check the path and its permissions") from error
 
 
 def parse(text: bytes, name: str) -> dict[str, Any] | RowError:
@@ -131,48 +135,3 @@ def parse(text: bytes, name: str) -> dict[str, Any] | RowError:
     if not isinstance(row, dict):
         return RowError(f"{name} is no row: an object with keys is needed", got=type(row).__name__)
     return row
-
-
-def array_elements(path: Path, start: int = 0) -> Iterator[tuple[int, bytes | RowError]]:
-    """The elements of a JSON array, each with the byte where it starts.
-
-    Args:
-        path: a file whose first character is `[`, perhaps behind a byte order mark.
-        start: byte where an element starts; 0 reads from the first.
-    """
-    with open_file(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        if not start:
-            start = text.find(b"[") + 1
-            if text[:3] == BOM:
-                yield 0, RowError(f"{path.name} starts with a byte order mark", reason="byte order mark")
-        depth, end = 0, None
-        # One token at a time: an iterator over the file would keep it from being closed early.
-        at = start
-        while match := TOKEN.search(text, at):
-            token, at = match[0], match.end()
-            if token == b'"':
-                break
-            if token in b"{[":
-                depth += 1
-            elif token in b"}]" and depth:
-                depth -= 1
-            elif token in b",]}" and not depth:
-                if element := text[start : match.start()].strip(SPACE):
-                    yield _first_byte(text, start), element
-                start = at
-                if token != b",":
-                    end = match.start()
-                    break
-        rest = text[start : start + 200].strip(SPACE)
-        if rest or end is None:
-            what = "the array is not closed" if end is None else "more follows behind the array"
-            yield (
-                _first_byte(text, start) if end is None else end,
-                RowError(f"{path.name}: {what}", reason="broken file", got=rest[:80], fix="write the file again"),
-            )
-
-
-def _first_byte(text: mmap.mmap, start: int) -> int:
-    while start < len(text) and text[start] in SPACE:
-        start += 1
-    return start

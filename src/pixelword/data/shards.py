@@ -3,91 +3,110 @@
     000017.jpg  000017.txt         a picture and its caption
     000018.0.png 000018.1.png 000018.json     pictures in order, and a row of conversations, messages, caption or text
 
-Nothing is extracted: a picture is a range of bytes of the shard. Members' names are never paths, and only the kinds
-of members named below are opened, so no pickle is.
+Nothing is extracted: of an uncompressed shard on the disk a picture is a range of bytes; of a compressed or streamed
+one it is kept as the bytes of its file. Members' names are never paths, and only pictures, films, JSON and text are
+opened, so no pickle is.
 """
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from pixelword.data.json_rows import LONGEST_LINE, open_file, parse
+from pixelword.data.files import connected, open_elsewhere, open_file
+from pixelword.data.json_rows import parse
 from pixelword.data.media import FileSlice
 from pixelword.data.records import Record, RowError
+from pixelword.data.tar_members import (
+    PICTURES,
+    TEXTS,
+    VIDEOS,
+    Found,
+    Member,
+    members_by_place,
+    members_in_turn,
+)
 from pixelword.errors import DataError
 
-PICTURES = {"jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif", "jp2", "ppm"}
-VIDEOS = {"mp4", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "ogv"}
 MEDIA_KEYS = ("image", "images", "video", "videos")
-RECORD = 512
-"""Bytes in which a tar file counts."""
-
-# What the standard library raises on broken headers is nowhere listed; fuzzing finds these.
-TAR_ERRORS = (tarfile.TarError, OSError, ValueError, LookupError, ArithmeticError, RuntimeError, EOFError)
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
 class TarRows:
-    """WebDataset shards; a block is a shard, a place the byte at which a row's first member starts.
+    """WebDataset shards; a block is a shard, a place that of a row's first member.
 
     Args:
         name: of the source.
-        files: uncompressed tar files.
+        shards: tar files on the disk, or URLs of some; compressed ones are known by their ending.
 
     Raises:
-        DataError: no files.
+        DataError: no shards; while reading: one that cannot be opened, or a connection that is lost.
     """
 
-    def __init__(self, name: str, files: Sequence[Path]) -> None:
-        self.name, self.files = name, tuple(files)
-        if not self.files:
-            raise DataError(f"source {name!r} has no files", got=list(files), fix="check its path or pattern")
+    def __init__(self, name: str, shards: Sequence[Path | str]) -> None:
+        self.name, self.shards = name, tuple(shards)
+        if not self.shards:
+            raise DataError(f"source {name!r} has no files", got=list(shards), fix="check its path or pattern")
 
     def blocks(self) -> int:
-        return len(self.files)
+        return len(self.shards)
 
     def fingerprint(self) -> str:
-        return " ".join(f"{path.name}:{path.stat().st_size}" for path in self.files)
+        """Of shards elsewhere only the address counts: asking for thousands of sizes would take minutes."""
+        return " ".join(
+            f"{shard.name}:{shard.stat().st_size}" if isinstance(shard, Path) else shard for shard in self.shards
+        )
 
     def read(self, block: int, start: int = 0) -> Iterator[Record]:
         """See `Source`."""
-        path = self.files[block]
-        with open_file(path) as file:
-            row: list[tarfile.TarInfo] = []
-            for place, member in _members(path, file, start):
-                if isinstance(member, RowError):
-                    yield from self._record(path, file, block, row)
-                    yield Record(self.name, block, place, path.name, member)
-                    return
-                if row and _key(member) != _key(row[0]):
-                    yield from self._record(path, file, block, row)
-                    row = []
-                row.append(member)
-            yield from self._record(path, file, block, row)
-
-    def _record(self, path: Path, file: BinaryIO, block: int, row: list[tarfile.TarInfo]) -> Iterator[Record]:
-        if not row:
+        shard = self.shards[block]
+        if isinstance(shard, Path):
+            with open_file(shard) as file:
+                compressed = shard.name.endswith(COMPRESSED)
+                members = members_in_turn if compressed else partial(members_by_place, path=shard)
+                yield from self._rows(block, shard.name, members(shard.name, file, start))
             return
-        name = f"{path.name}, {_key(row[0])!r}"
-        yield Record(self.name, block, row[0].offset, name, _fields(path, file, row, name))
+        address = shard.partition("?")[0]
+        file, ranges = open_elsewhere(shard)
+        with file, connected(shard):
+            members = members_by_place if ranges and not address.endswith(COMPRESSED) else members_in_turn
+            yield from self._rows(block, address.rpartition("/")[2], members(address, file, start))
+
+    def _rows(self, block: int, shard: str, members: Iterator[Found]) -> Iterator[Record]:
+        row: list[Member] = []
+        for found in members:
+            if isinstance(found, tuple):
+                yield from self._record(shard, block, row)
+                yield Record(self.name, block, found[0], shard, found[1])
+                return
+            if row and found.key != row[0].key:
+                yield from self._record(shard, block, row)
+                row = []
+            row.append(found)
+        yield from self._record(shard, block, row)
+
+    def _record(self, shard: str, block: int, row: list[Member]) -> Iterator[Record]:
+        if row:
+            name = f"{shard}, {row[0].key!r}"
+            yield Record(self.name, block, row[0].place, name, _fields(row, name))
 
 
-def _fields(path: Path, file: BinaryIO, row: list[tarfile.TarInfo], name: str) -> dict[str, Any] | RowError:
+def _fields(row: list[Member], name: str) -> dict[str, Any] | RowError:
     fields: dict[str, Any] = {}
-    media: dict[str, list[FileSlice]] = {"images": [], "videos": []}
+    media: dict[str, list[FileSlice | bytes]] = {"images": [], "videos": []}
     for member in row:
-        kind = member.name.rpartition(".")[2].lower()
-        if kind in PICTURES | VIDEOS:
-            media["images" if kind in PICTURES else "videos"].append(FileSlice(path, member.offset_data, member.size))
-        elif kind in ("json", "txt"):
-            file.seek(member.offset_data)
-            text = file.read(min(member.size, LONGEST_LINE))
-            parsed = parse(text, name) if kind == "json" else _caption(text, name)
+        if isinstance(member.content, RowError):
+            return member.content
+        if member.kind in PICTURES | VIDEOS:
+            media["images" if member.kind in PICTURES else "videos"].append(member.content)
+        elif member.kind in TEXTS:
+            assert isinstance(member.content, bytes), "texts are read at once"
+            parsed = parse(member.content, name) if member.kind == "json" else _caption(member.content, name)
             if isinstance(parsed, RowError):
                 return parsed
-            fields = parsed | fields if kind == "txt" else fields | parsed
+            fields = parsed | fields if member.kind == "txt" else fields | parsed
     named = [key for key in MEDIA_KEYS if fields.get(key)]
     if not any(media.values()) and named:
         return RowError(f"{name} names files that are not in the shard", reason="missing file", got=fields[named[0]])
@@ -101,36 +120,3 @@ def _caption(text: bytes, name: str) -> dict[str, str] | RowError:
         return {"caption": text.decode("utf-8-sig").strip()}
     except UnicodeDecodeError as error:
         return RowError(f"the text of {name} is not UTF-8", reason="broken file", got=error)
-
-
-def _members(path: Path, file: BinaryIO, start: int) -> Iterator[tuple[int, tarfile.TarInfo | RowError]]:
-    """The regular files of a shard, each with its place, and at its end an error if it ends in the middle."""
-    size, place = file.seek(0, 2), start
-    file.seek(start)
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as shard:
-            while member := shard.next():
-                shard.members = []  # type: ignore[attr-defined]  # it would remember every member it has seen
-                place = member.offset
-                if member.offset_data + member.size > size:
-                    yield place, _broken(f"{path.name} ends inside {member.name!r}", f"{size} bytes")
-                    return
-                if member.isreg():
-                    yield place, member
-            place = shard.offset
-    except TAR_ERRORS as error:
-        yield place, _broken(f"{path.name} cannot be read on as tar", f"{type(error).__name__}: {error}")
-        return
-    # The standard library takes a broken header in the middle for the end.
-    file.seek(place)
-    if file.read(RECORD).strip(b"\0"):
-        yield place, _broken(f"{path.name} holds something that is no tar header", f"byte {place}")
-
-
-def _broken(what: str, got: str) -> RowError:
-    return RowError(what, reason="broken file", got=got, fix="write or download the shard again, uncompressed")
-
-
-def _key(member: tarfile.TarInfo) -> str:
-    folder, slash, name = member.name.rpartition("/")
-    return folder + slash + name.partition(".")[0]

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from glob import glob
 from pathlib import Path
+from typing import cast
 
+from pixelword.data.files import files_of, is_elsewhere
 from pixelword.data.json_rows import JsonRows
 from pixelword.data.records import Source
-from pixelword.data.shards import TarRows
+from pixelword.data.shards import COMPRESSED, TarRows
 from pixelword.data.tables import DatasetRows, ParquetRows
 from pixelword.errors import DataError
 from pixelword.recipe import SourceSettings
 
-ENDINGS = {"json": (".json", ".jsonl"), "parquet": (".parquet",), "webdataset": (".tar",)}
+ENDINGS = {"json": (".json", ".jsonl"), "parquet": (".parquet",), "webdataset": (".tar", *COMPRESSED)}
 
 
 def open_source(settings: SourceSettings) -> Source:
     """A source that can be read; no row is.
 
     Raises:
-        DataError: its files do not exist.
+        ConfigError: a pattern that is not understood.
+        DataError: its files do not exist, or those elsewhere cannot be listed.
         MissingExtra: a library is needed for its format.
     """
     if settings.kind == "huggingface":
@@ -29,19 +31,13 @@ def open_source(settings: SourceSettings) -> Source:
         raise DataError(
             f"source {settings.name!r} has no files",
             got=settings.path,
-            fix=f"give a file, a folder with {' or '.join(ENDINGS[settings.kind])} files, or a pattern with *",
+            fix=f"give a file, a folder of {' or '.join(ENDINGS[settings.kind])}, or a pattern with * or {{0..9}}",
         )
+    if settings.kind == "webdataset":
+        return TarRows(settings.name, files)
+    if is_elsewhere(settings.path):
+        return DatasetRows.of_files(settings.name, settings.kind, [str(url) for url in files], root=settings.root)
+    here = cast(list[Path], files)
     if settings.kind == "json":
-        return JsonRows(settings.name, files, root=settings.root)
-    if settings.kind == "parquet":
-        return ParquetRows(settings.name, files, root=settings.root)
-    return TarRows(settings.name, files)
-
-
-def files_of(path: str, endings: tuple[str, ...]) -> list[Path]:
-    """The files that a path, a folder or a pattern means, in order of their names."""
-    if Path(path).is_dir():
-        return sorted(file for file in Path(path).iterdir() if file.suffix in endings)
-    if Path(path).is_file():
-        return [Path(path)]
-    return sorted(Path(file) for file in glob(path, recursive=True) if Path(file).is_file())
+        return JsonRows(settings.name, here, root=settings.root)
+    return ParquetRows(settings.name, here, root=settings.root)

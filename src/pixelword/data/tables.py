@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +109,27 @@ class DatasetRows:
             import datasets
         except ImportError as error:
             raise MissingExtra("datasets", "train") from error
-        try:
+        with _loading(name, path):
             if (Path(path) / "state.json").exists():
                 return cls(name, datasets.load_from_disk(path), root=root)
             return cls(name, datasets.load_dataset(path, split=split, streaming=True), root=root)
-        except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-            raise DataError(
-                f"source {name!r}: no dataset can be loaded from {path}",
-                got=f"{type(error).__name__}: {error}",
-                fix="give a folder of Dataset.save_to_disk or a name on the hub, and a split that it has",
-            ) from error
+
+    @classmethod
+    def of_files(cls, name: str, kind: str, urls: Sequence[str], *, root: Path | None = None) -> DatasetRows:
+        """JSON Lines or parquet files that are elsewhere, streamed; a shard is a file.
+
+        Raises:
+            DataError: they cannot be reached or read.
+            MissingExtra: `datasets` is not installed.
+        """
+        try:
+            import datasets
+        except ImportError as error:
+            raise MissingExtra("datasets", "train") from error
+        with _loading(name, urls[0]):
+            return cls(
+                name, datasets.load_dataset(kind, data_files=list(urls), split="train", streaming=True), root=root
+            )
 
     def blocks(self) -> int:
         if self._numbered:
@@ -131,12 +142,18 @@ class DatasetRows:
         return f"{self.dataset.num_shards} shards, {self.dataset.info.dataset_name}"
 
     def read(self, block: int, start: int = 0) -> Iterator[Record]:
-        """See `Source`; a place is a row of the range or shard."""
+        """See `Source`; a place is a row of the range or shard. A shard that is streamed is read up to it again."""
         place = start
         try:
             for row in self._range(block, start) if self._numbered else self._shard(block, start):
                 yield Record(self.name, block, place, self._name(block, place), row, self.root)
                 place += 1
+        except ConnectionError as error:
+            raise DataError(
+                f"{self._name(block, place)} cannot be read: the connection is lost",
+                got=error,
+                fix="check the network, then give the same command again: it goes on where it stopped",
+            ) from error
         except (OSError, ValueError, RuntimeError) as error:  # ValueError and RuntimeError: what Arrow raises
             name = self._name(block, place)
             broken = RowError(f"{name} cannot be read", reason="broken file", got=error, fix="load the dataset again")
@@ -156,7 +173,22 @@ class DatasetRows:
 
     def _shard(self, block: int, start: int) -> Iterator[dict[str, Any]]:
         shard = self.dataset.shard(self.dataset.num_shards, block, contiguous=True)
-        yield from islice(iter(shard), start, None)
+        yield from shard.skip(start)
+
+
+@contextmanager
+def _loading(name: str, path: str) -> Iterator[None]:
+    import datasets
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(
+            f"source {name!r}: no dataset can be loaded from {path}",
+            got=f"{type(error).__name__}: {error}",
+            fix="give a folder of Dataset.save_to_disk, a name on the hub with a split that it has, or files that are "
+            "there",
+        ) from error
 
 
 def _undecoded(dataset: Any) -> Any:
