@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from pixelword.errors import ConfigError
 
 if TYPE_CHECKING:
     from pixelword.model import NeoForConditionalGeneration
+    from pixelword.model.modular import ModularForConditionalGeneration
 
 convert = typer.Typer(help="Turn models into other models. Folders are written whole or not at all.")
 
@@ -135,6 +136,54 @@ def graft(
     tell(model, target)
 
 
+@convert.command("modular")
+def modular(
+    encoder: Annotated[str, typer.Argument(help="A CLIP, SigLIP or InternVL: a folder, or owner/name on the hub.")],
+    source: Annotated[str, typer.Argument(help="A Qwen3: a folder, or owner/name on the hub.")],
+    target: Target,
+    native: Annotated[
+        bool, typer.Option("--native", help="Give the Qwen3 NEO's height and width weights and its mask.")
+    ] = False,
+    dropped_layers: Annotated[
+        int | None,
+        typer.Option("--drop-layers", min=0, help="Last encoder layers to leave out. Default: 1 for CLIP, else 0."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the projector.")] = 0,
+    tokenizer: Annotated[str, typer.Option(help="Where the tokenizer is, if not with the model.")] = "",
+    changes: Changes = None,
+    max_shard_size: Shard = "5GB",
+) -> None:
+    """An encoder, a new projector and a Qwen3: the modular design, for comparison.
+
+    It trains by the same recipes, data and packing as a NEO; recipes/modular/ has the talk's comparison.
+    """
+    with needs("model"):
+        from pixelword.convert import check_new, modular_from, modular_processor, neo_tokenizer, save_released
+        from pixelword.convert import token_settings as settings_of
+
+    check_new(target)
+    vision, others = read_changes(changes or [])
+    if vision:
+        raise ConfigError(
+            "the encoder decides how pictures are cut",
+            got=", ".join(f"vision.{key}" for key in vision),
+            fix="set images.min_pixels and images.max_pixels in the recipe",
+        )
+    words = neo_tokenizer(tokenizer or source)
+    language: Literal["native", "plain"] = "native" if native else "plain"
+    model = modular_from(
+        encoder,
+        source,
+        language=language,
+        dropped_layers=dropped_layers,
+        seed=seed,
+        **(settings_of(words) | others),
+    )
+    save_released(model, modular_processor(model, words, encoder), target, max_shard_size=max_shard_size)
+    tell_modular(model)
+    list_files(target)
+
+
 def read_changes(words: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Keys of the vision configuration, and the others; values are JSON, or text where they are not.
 
@@ -167,6 +216,23 @@ def tell(model: NeoForConditionalGeneration, folder: Path) -> None:
     for part, count in {**counts, "parameters in all": sum(counts.values())}.items():
         typer.echo(f"  {part:<26}{count:>16,}")
     list_files(folder)
+
+
+def tell_modular(model: ModularForConditionalGeneration) -> None:
+    """What was made, part by part."""
+    config, seeing = model.config, model.model.vision_model
+    encoder, projector = (
+        seeing.encoder.num_parameters(),
+        sum(weight.numel() for weight in seeing.projector.parameters()),
+    )
+    every = model.num_parameters()
+    layers = config.llm_config.num_hidden_layers
+    typer.echo(f"modular: {config.encoder().model_type} before {layers} {config.language} layers")
+    parts = {"encoder": encoder, "projector": projector, "language model": every - encoder - projector}
+    for part, count in {**parts, "parameters in all": every}.items():
+        typer.echo(f"  {part:<26}{count:>16,}")
+    pixels = config.vision_config.pixels_per_token
+    typer.echo(f"one token per {pixels} x {pixels} pixels; tiles of at most {seeing.side} x {seeing.side} patches")
 
 
 def list_files(folder: Path) -> None:

@@ -29,6 +29,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import Qwen2Tokenizer
 
 from pixelword.convert.folders import local_folder, read_json, written_whole
+from pixelword.convert.modular import is_modular, load_modular
 from pixelword.errors import CheckpointError, ConfigError
 from pixelword.model import NeoConfig, NeoForConditionalGeneration
 from pixelword.model.checkpoint import WORDS, check_folder, read_tensor, stored_shapes
@@ -45,7 +46,7 @@ def load_released(
     dtype: torch.dtype | None = None,
     **processor_settings: Any,
 ) -> tuple[NeoForConditionalGeneration, NeoProcessor]:
-    """A model and its processor from a released folder, or from one that we wrote.
+    """A model and its processor from a released folder, or from one that we wrote; modular ones are read too.
 
     Args:
         source: a folder or a hub repository.
@@ -58,13 +59,17 @@ def load_released(
         ConfigError: a configuration that contradicts itself.
     """
     folder = local_folder(source)
-    config = read_config(folder, pre_buffer_layers)
-    check_folder(folder, config)
-    kept = dtype or read_tensor(folder, WORDS).dtype
-    model = NeoForConditionalGeneration.from_pretrained(folder, config=config, dtype=kept)
-    model.eval()
+    model: NeoForConditionalGeneration
+    if is_modular(folder):
+        model = load_modular(folder, dtype)
+    else:
+        config = read_config(folder, pre_buffer_layers)
+        check_folder(folder, config)
+        kept = dtype or read_tensor(folder, WORDS).dtype
+        model = NeoForConditionalGeneration.from_pretrained(folder, config=config, dtype=kept)
+    model.train(False)
     processor = NeoProcessor.from_pretrained(folder, **processor_settings)
-    check_token_ids(config, processor)
+    check_token_ids(model.config, processor)
     return model, processor
 
 
