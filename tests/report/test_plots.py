@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelword.report import BarGroup, BarPlot, CurvePlot, Estimate, Page, Proportion, Series, Stage
+from pixelword.report import ArrowPlot, BarGroup, BarPlot, CurvePlot, Estimate, Page, Proportion, Series, Stage
+from pixelword.report.arrows import draw_arrows
 from pixelword.report.drawing import BANDS, NARROW, SLICES, WIDE, draw, tick_text
 from pixelword.report.svg import INK
 from tests.report.reading import Element, read
@@ -52,6 +54,30 @@ def test_only_colours_of_the_page_and_no_foreign_address(plot, width):
     assert "http" not in svg
     assert "DejaVu" not in svg, "the page chooses the font"
     assert "<style" not in svg
+
+
+CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)])) + "\u2028\u2029\ud800\uffff"
+
+
+@WIDTHS
+def test_control_characters_in_labels_neither_break_the_drawing_nor_the_line(width):
+    """The drawing is XML that another parser reads, and every label is one line without a control character."""
+    names, shares = [f"a{sign}b{sign}" for sign in CONTROLS], [Proportion(1, 2)] * len(CONTROLS)
+    labels = {"x_label": f"x{CONTROLS}x", "caption": "c"}
+    stages = [Stage(name, 50 * number) for number, name in enumerate(names)]
+    bar_plot = BarPlot(names, [BarGroup(CONTROLS, shares)], 0.5, **labels)
+    drawings = [
+        draw(CurvePlot([Series(CONTROLS, [1, 9000], [1, 2])], y_label=CONTROLS, stages=stages, **labels), width, "_"),
+        draw(CurvePlot([Series("s", [1, 2], [1, 2])], stages=[Stage(f"a{CONTROLS}", 1)], **labels), width, "_"),
+        draw(bar_plot, width, "_"),
+        draw_arrows(ArrowPlot(names, (CONTROLS, "b"), shares, shares, **labels), width, "_"),
+    ]
+    for drawing in drawings:
+        text = "".join(ElementTree.fromstring(drawing.svg).itertext())
+        assert not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800\uffff]", text)
+    seen = texts(draw(bar_plot, width, "_").svg)
+    assert seen.count("a b") == sum(sign.isspace() for sign in CONTROLS), "white space became a space"
+    assert seen.count("a\ufffdb\ufffd") == sum(not sign.isspace() for sign in CONTROLS)
 
 
 def test_ids_do_not_clash_and_references_are_found():

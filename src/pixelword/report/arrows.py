@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pixelword.report.drawing import LETTER, WIDE, Drawing, draw_name, empty_figure, plain_ticks
 from pixelword.report.plots import ArrowPlot, Measured
 from pixelword.report.svg import INK, inline_svg, page_style
-from pixelword.report.words import printable
+from pixelword.report.words import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def draw_arrows(plot: ArrowPlot, width: int, prefix: str) -> Drawing:
         axes.xaxis.set_major_formatter(lambda value, _place: f"{100 * value:g} %")
         axes.set_yticks([])
         axes.grid(axis="x")
-        axes.set_xlabel(printable(plot.x_label), color=INK["muted"], labelpad=8)
+        axes.set_xlabel(one_line(plot.x_label), color=INK["muted"], labelpad=8)
         return Drawing(inline_svg(figure, prefix))
 
 

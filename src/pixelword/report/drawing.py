@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pixelword.report.plots import BarPlot, CurvePlot, LegendEntry, Measured, Series, Stage, colour_of
 from pixelword.report.svg import INK, inline_svg, page_style
-from pixelword.report.words import printable
+from pixelword.report.words import one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,8 +93,8 @@ def draw_curves(plot: CurvePlot, width: int, prefix: str) -> Drawing:
     axes.set_position(inside(width, height, (left, top, right, bottom)))
     axes.grid(axis="y")
     axes.spines["bottom"].set_visible(True)
-    axes.set_xlabel(printable(plot.x_label), color=INK["muted"], labelpad=8)
-    figure.text(0, 1 - 12 / height, printable(plot.y_label), color=INK["muted"], va="center")
+    axes.set_xlabel(one_line(plot.x_label), color=INK["muted"], labelpad=8)
+    figure.text(0, 1 - 12 / height, one_line(plot.y_label), color=INK["muted"], va="center")
     key = draw_stages(axes, plot.stages, width - left - right)
     notes = [BANDS] * sliced
     if left_out:
@@ -159,7 +159,7 @@ def draw_stages(axes: Axes, stages: Sequence[Stage], width: float) -> tuple[str,
     above = offset_copy(axes.get_xaxis_transform(), axes.get_figure(root=True), x=4, y=4, units="dots")
     for number, (stage, start) in enumerate(zip(stages, starts, strict=True), 1):
         axes.axvline(start, color=INK["muted"], linewidth=1, linestyle=(0, (2, 3)))
-        name = printable(stage.name) if fit else str(number)
+        name = one_line(stage.name) if fit else str(number)
         axes.text(start, 1, name, transform=above, color=INK["ink"], va="bottom", ha="left")
     axes.set_xlim(low, high)
     return () if fit else tuple(stage.name.removeprefix(f"{number} ") for number, stage in enumerate(stages, 1))
@@ -187,7 +187,7 @@ def draw_bars(plot: BarPlot, width: int, prefix: str) -> Drawing:
         axes.xaxis.set_major_formatter(lambda value, _place: f"{100 * value:g} %")
     axes.set_yticks([])
     axes.grid(axis="x")
-    axes.set_xlabel(printable(plot.x_label), color=INK["muted"], labelpad=8)
+    axes.set_xlabel(one_line(plot.x_label), color=INK["muted"], labelpad=8)
     return Drawing(inline_svg(figure, prefix))
 
 
@@ -195,8 +195,8 @@ def draw_name(axes: Axes, name: str, place: tuple[float, float], room: float, al
     """The name of a category, shortened to its room, so far right of the axis and so far down."""
     from matplotlib.transforms import offset_copy
 
-    letters = max(4, int(room / LETTER) - 2)
-    shown = printable(name if len(name) <= letters else name[: letters - 1] + "\u2026")
+    letters, name = max(4, int(room / LETTER) - 2), one_line(name)
+    shown = name if len(name) <= letters else name[: letters - 1] + "\u2026"
     right, down = place
     transform = offset_copy(axes.get_yaxis_transform(), axes.get_figure(root=True), x=right, units="dots")
     axes.text(0, down, shown, transform=transform, va="center", ha=align, color=INK["ink"])

@@ -98,6 +98,11 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub("\ufffd", text)
 
 
+def one_line(text: str) -> str:
+    """Printable text for a label of a plot: a line break or tab there would be drawn over its neighbours."""
+    return printable(" ".join(text.split()))
+
+
 def anchor_of(title: str) -> str:
     """`What it sees` becomes `what-it-sees`; a title without a Latin letter or digit becomes `section`."""
     return "-".join(re.findall(r"[a-z0-9]+", title.lower())) or "section"
