@@ -7,6 +7,7 @@ import csv
 import json
 from collections import Counter
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,20 @@ from pixelword.realunify.diagnosis import Box
 from pixelword.realunify.judge import calibration_block, mini_trials, run_trials
 from pixelword.realunify.judge.settings import JudgeSettings
 from pixelword.realunify.mini import Skills, simulate
-from pixelword.realunify.page import EvaluatedRun, build_page, export, looks, read_run, read_runs, with_incomplete
+from pixelword.realunify.page import (
+    EvaluatedRun,
+    build_page,
+    export,
+    looks,
+    read_run,
+    read_runs,
+    thumbnails,
+    with_incomplete,
+)
 from pixelword.realunify.page.build import shareable
 from pixelword.realunify.page.exports import harmless
 from pixelword.realunify.page.numbers import average
+from pixelword.realunify.page.thumbnails import COMPARED, FOLDER, Wanted
 from pixelword.realunify.page.verdict import verdict
 from pixelword.realunify.records import ItemRecord, write_line
 from pixelword.realunify.store import DataRecord, RunRecord, Store
@@ -322,20 +333,54 @@ def test_thumbnails_share_a_budget_and_mistakes_keep_theirs(tmp_path, monkeypatc
         paths[str(number)] = tmp_path / f"{number}.png"
         Image.fromarray(random.integers(0, 256, (400, 400, 3), dtype=np.uint8)).save(paths[str(number)])
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    free = looks.look_at_all({**paths, "broken": tmp_path / "broken.png"}, {"0"})
+    every = {key: Wanted(path, compared=key == "0") for key, path in paths.items()}
+    free = looks.look_at_all({**every, "broken": Wanted(tmp_path / "broken.png")})
     assert {seen.thumbnail.width for seen in free.values()} == {320}
     assert set(free) == set(paths)
-    assert free["0"].floats.shape == (looks.COMPARED, looks.COMPARED, 3)
+    assert free["0"].floats.shape == (COMPARED, COMPARED, 3)
     assert free["1"].floats is None
     monkeypatch.setattr(looks, "BUDGET", sum(len(seen.thumbnail.uri) for seen in free.values()) // 2)
-    smaller = looks.look_at_all(paths)
+    smaller = looks.look_at_all(every)
     assert {seen.thumbnail.width for seen in smaller.values()} < {256, 208, 176, 144}
     monkeypatch.setattr(looks, "BUDGET", 60_000)
-    few = looks.look_at_all(paths)
+    few = looks.look_at_all(every)
     kept = [key for key, seen in few.items() if seen.thumbnail is not None]
     assert 0 < len(kept) < 12
     assert kept == list(paths)[: len(kept)]
     assert sum(len(few[key].thumbnail.uri) for key in kept) <= 60_000
+
+
+def test_small_pictures_of_large_ones_are_kept_and_give_the_same_page(tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    photo = Image.fromarray(random.integers(0, 256, (40, 60, 3), dtype=np.uint8)).resize((900, 600))
+    photo.save(tmp_path / "photo.png")
+    photo.save(tmp_path / "photo.jpg", quality=95)
+    photo.crop((0, 0, 200, 200)).save(tmp_path / "small.png")
+    run = tmp_path / "run"
+    every = {
+        name: Wanted(tmp_path / name, sha256((tmp_path / name).read_bytes()).hexdigest(), run, compared=True)
+        for name in ("photo.png", "photo.jpg", "small.png")
+    }
+    first = looks.look_at_all(every)
+    kept = sorted(path.name for path in (run / FOLDER).rglob("*") if path.is_file())
+    large = sorted(every[name].sha256 for name in ("photo.png", "photo.jpg"))
+    assert kept == sorted(f"{key}.{end}" for key in large for end in ("320", "96.png"))
+    apart = np.abs(first["photo.png"].floats - first["photo.jpg"].floats)
+    assert apart.max() < 0.1, "a JPEG decoded at a fraction is the same picture"
+    opened: list[Path] = []
+    monkeypatch.setattr(thumbnails, "open_picture", lambda path, **_: opened.append(path) or Image.open(path))
+    second = looks.look_at_all(every)
+    assert opened == [tmp_path / "small.png"]
+    for name, seen in first.items():
+        assert seen.thumbnail == second[name].thumbnail
+        assert np.array_equal(seen.pixels, second[name].pixels)
+    for path in (run / FOLDER).rglob("*.320"):
+        path.write_bytes(path.read_bytes()[:300])
+    for path in (run / FOLDER).rglob("*.96.png"):
+        path.write_bytes(b"damaged")
+    opened.clear()
+    assert looks.look_at_all(every).keys() == first.keys()
+    assert len(opened) == 3, "what is damaged is made anew"
 
 
 def test_pictures_of_the_data_are_found_by_their_hash(folders, tmp_path):

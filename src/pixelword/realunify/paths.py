@@ -40,8 +40,11 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path, *, at_least: int | None = None) -> Image.Image:
     """A picture in RGB: turned as its EXIF says, transparency on white, at its own size.
+
+    Args:
+        at_least: pixels along each side that are enough; a large JPEG is then decoded at a half, quarter or eighth.
 
     Raises:
         ImageError: the file is missing, no picture, cut off, or too large.
@@ -51,6 +54,8 @@ def open_picture(path: Path) -> Image.Image:
         with Image.open(path) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise ImageError("a picture has too many pixels", got=f"{path}: {opened.size}", fix="make it smaller")
+            if at_least is not None:
+                opened.draft("RGB", (at_least, at_least))
             upright = ImageOps.exif_transpose(opened)
             if upright.has_transparency_data:
                 layer = upright.convert("RGBA")

@@ -19,6 +19,7 @@ from pixelword.realunify.page.numbers import average, listed
 from pixelword.realunify.page.readings import readings
 from pixelword.realunify.page.scores_section import scores
 from pixelword.realunify.page.steps_section import differences, steps
+from pixelword.realunify.page.thumbnails import Wanted
 from pixelword.realunify.page.verdict import verdict
 from pixelword.realunify.taxonomy import Protocol
 from pixelword.report import Code, Page, Paragraph, Piece, Table, Tile, Tiles, format_count
@@ -81,15 +82,17 @@ def build_page(
 
 def looks_of(runs: Sequence[EvaluatedRun]) -> dict[str, Look]:
     """Every picture that the page shows or compares; those of wrong items first."""
-    paths: dict[str, Path] = {}
-    compared: set[str] = set()
+    wanted: dict[str, Wanted] = {}
     records = [(run, record) for run in runs for record in run.records]
+    compared = {
+        each.sha256 for _, record in records for each in (record.source, record.intermediate) if each is not None
+    }
     for run, record in sorted(records, key=lambda each: bool(each[1].right)):
         for picture in (record.source, record.intermediate, record.picture):
-            if picture is not None:
-                paths.setdefault(picture.sha256, run.path(picture))
-        compared |= {each.sha256 for each in (record.source, record.intermediate) if each is not None}
-    return look_at_all(paths, compared)
+            if picture is not None and picture.sha256 not in wanted:
+                key = picture.sha256
+                wanted[key] = Wanted(run.path(picture), key, run.folder, compared=key in compared)
+    return look_at_all(wanted)
 
 
 def title(runs: Sequence[EvaluatedRun]) -> str:

@@ -7,28 +7,24 @@ and what does not fit even then is left out, the right answers first.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pixelword.errors import ImageError
-from pixelword.realunify.paths import open_picture
-from pixelword.report.images import Encoded, encode
+from pixelword.realunify.page.thumbnails import LARGEST, Pixels, Small, Wanted, small
+from pixelword.report.images import Encoded
 
 Floats = NDArray[np.float64]
 
 BUDGET = 20_000_000
 """Letters of all thumbnails together; a page of 1,000 items with its texts then stays under 30 MB."""
 
-SIDES = (320, 256, 208, 176, 144)
+SIDES = (LARGEST, 256, 208, 176, 144)
 SAMPLE = 48
-COMPARED = 96
-"""Side in pixels at which edits are compared; 2, 3 and 4 patches along it come out even."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Look:
     """A picture as the page needs it; `thumbnail` is None for one that is only compared or did not fit."""
 
     thumbnail: Encoded | None
-    pixels: NDArray[np.uint8] | None
+    pixels: Pixels | None
 
     @property
     def floats(self) -> Floats | None:
@@ -44,52 +40,39 @@ class Look:
         return None if self.pixels is None else self.pixels.astype(np.float64) / 255
 
 
-def look(path: Path, side: int, *, compared: bool) -> Look | None:
-    """One picture; None when the file is gone or cannot be decoded, which the page says in its place."""
+def look_at_all(wanted: Mapping[str, Wanted]) -> dict[str, Look]:
+    """Key -> look, of those that can be decoded. Threads decode side by side: Pillow lets go of the interpreter.
+
+    Args:
+        wanted: in the order of importance; the last ones are left out where the budget ends.
+    """
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        made = {key: found for key, found in zip(wanted, pool.map(small, wanted.values()), strict=True) if found}
+        pictures = list(made.values())
+        side = chosen_side(pictures[:: max(1, len(pictures) // SAMPLE)], len(pictures))
+        thumbnails = pool.map(lambda each: thumbnail(each, side), pictures)
+        looks = {
+            key: Look(shown, each.pixels) for (key, each), shown in zip(made.items(), thumbnails, strict=True) if shown
+        }
+    return within_budget(looks)
+
+
+def thumbnail(each: Small, side: int) -> Encoded | None:
+    """The picture at the page's size; None for a kept one that was damaged after its header."""
     try:
-        picture = open_picture(path)
-        pixels = None
-        if compared:
-            small = picture.resize((COMPARED, COMPARED), Image.Resampling.BOX, reducing_gap=2.0)
-            pixels = np.asarray(small, dtype=np.uint8)
-        return Look(encode(picture, side), pixels)
+        return each.at(side)
     except ImageError:
         return None
 
 
-def look_at_all(paths: Mapping[str, Path], compared: Iterable[str] = ()) -> dict[str, Look]:
-    """Key -> look, of those that can be decoded. Threads decode side by side.
-
-    Args:
-        paths: in the order of importance; the last ones are left out where the budget ends.
-        compared: keys whose pixels are needed as well.
-    """
-    wanted, keys = set(compared), list(paths)
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        side = chosen_side([paths[key] for key in keys[:: max(1, len(keys) // SAMPLE)]], len(keys), pool)
-        looks = pool.map(lambda key: look(paths[key], side, compared=key in wanted), keys)
-        found = {key: seen for key, seen in zip(keys, looks, strict=True) if seen is not None}
-    return within_budget(found)
-
-
-def chosen_side(sample: Sequence[Path], count: int, pool: ThreadPoolExecutor) -> int:
+def chosen_side(sample: Sequence[Small], count: int) -> int:
     """The largest side with which all pictures should fit into the budget."""
-    pictures = [picture for picture in pool.map(small_picture, sample) if picture is not None]
     for side in SIDES:
-        size = sum(len(encode(picture, side).uri) for picture in pictures) / max(1, len(pictures))
+        shown = [found for each in sample if (found := thumbnail(each, side)) is not None]
+        size = sum(len(each.uri) for each in shown) / max(1, len(shown))
         if size * count <= 0.9 * BUDGET:
             return side
     return SIDES[-1]
-
-
-def small_picture(path: Path) -> Image.Image | None:
-    """A picture at the largest thumbnail's side, or None."""
-    try:
-        picture = open_picture(path)
-    except ImageError:
-        return None
-    picture.thumbnail((SIDES[0], SIDES[0]), Image.Resampling.BOX)
-    return picture
 
 
 def within_budget(looks: dict[str, Look]) -> dict[str, Look]:
