@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pixelword.errors import ConfigError, DataError
 from pixelword.jigsaw import AnswerRule, ImageJigsaw, ImageSample, Ledger, Puzzle, Refusal, Verdicts, puzzles
+from pixelword.jigsaw.pictures import read_picture
 from pixelword.jigsaw.tiles import cut, edges
 from tests.jigsaw.pictures import busy, folder_of, plain
 
@@ -112,6 +113,29 @@ def test_the_unsolvable_is_refused(picture, expected):
     assert isinstance(
         ImageJigsaw(rows=2, columns=2, screen=False, min_side=1).puzzle(ImageSample("a", picture), seed=0), Puzzle
     )
+
+
+@pytest.mark.parametrize(("width", "height", "rows", "columns"), [(640, 480, 3, 3), (500, 375, 3, 3), (97, 131, 4, 5)])
+def test_tiles_that_are_the_same_to_the_pixel_are_seen_wherever_the_cuts_fall(width, height, rows, columns):
+    picture = busy(3, width, height)
+    tiles = cut(picture, rows, columns)
+    across, down = edges(width, columns), edges(height, rows)
+    picture.paste(tiles[0], (0, down[2]))
+    same = cut(picture, rows, columns)[2 * columns].crop((0, 0, across[1], min(down[3] - down[2], down[1])))
+    assert same.tobytes() == tiles[0].crop((0, 0, *same.size)).tobytes()
+    found = ImageJigsaw(rows=rows, columns=columns).puzzle(ImageSample("s", picture), seed=0)
+    assert isinstance(found, Refusal) and found.reason == "identical_tiles"
+    assert f"cells 1 and {2 * columns + 1} " in found.detail
+
+
+def test_sixteen_bits_of_grey_are_shown_as_eight(tmp_path):
+    grey = np.asarray(busy(0, 90, 90).convert("L"))
+    PIL.Image.fromarray(grey.astype(np.uint16) * 256 + 77).save(tmp_path / "x.png")
+    shown = read_picture(tmp_path / "x.png", "x")
+    assert not isinstance(shown, Refusal)
+    assert np.array_equal(np.asarray(shown), np.repeat(grey[:, :, None], 3, axis=2))
+    floats = read_picture(PIL.Image.fromarray(grey.astype(np.float32)), "x")
+    assert isinstance(floats, Refusal) and floats.reason == "unreadable"
 
 
 def test_one_blank_tile_is_placed_by_elimination():

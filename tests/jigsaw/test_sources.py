@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import sys
 import warnings
@@ -79,6 +80,7 @@ def bad_folder(folder: Path) -> dict[str, str]:
     busy(0).save(folder / "moving.gif", save_all=True, append_images=[busy(1)])
     plain().save(folder / "blank.bmp")
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    (folder / os.fsdecode(b"name\xff.png")).write_bytes(data)
     return {
         "cut.jpg": "unreadable",
         "empty.png": "unreadable",
@@ -89,6 +91,7 @@ def bad_folder(folder: Path) -> dict[str, str]:
         "moving.gif": "animated",
         "blank.bmp": "blank_tiles",
         "gone.png": "missing",
+        "name\\xff.png": "bad_name",
     }
 
 

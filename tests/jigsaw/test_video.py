@@ -108,10 +108,18 @@ def numbered(count: int, width: int = 96, height: int = 64, step: int = 4) -> li
 
 
 def write_film(
-    path: Path, frames: list[PIL.Image.Image], rate: int = 8, times: list[int] | None = None, gop: int = 6
+    path: Path,
+    frames: list[PIL.Image.Image],
+    rate: int = 8,
+    times: list[int] | None = None,
+    gop: int = 6,
+    codec: str = "mpeg4",
+    between: int = 0,
 ) -> Path:
+    """A film; `between` frames of two directions stand between others, and are decoded after later ones."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
+        stream = container.add_stream(codec, rate=rate)
+        stream.codec_context.max_b_frames = between
         stream.width, stream.height = frames[0].size
         stream.pix_fmt, stream.bit_rate, stream.gop_size = "yuv420p", 4_000_000, gop
         for number, picture in enumerate(frames):
@@ -163,6 +171,43 @@ def test_no_frame_is_decoded_twice_and_gaps_are_skipped(film, monkeypatch):
     assert len(times) < 40, "the long gap between key frames was decoded"
     # Each wanted frame is asked for its time twice: by the search and by its check.
     assert len(decoded) == len(times) + 5
+
+
+class Watched:
+    """A container that notes the times of the packets it gives away."""
+
+    def __init__(self, container, given: list[int]) -> None:
+        self.container, self.given = container, given
+
+    def demux(self, stream):
+        for packet in self.container.demux(stream):
+            self.given += [packet.pts] if packet.size else []
+            yield packet
+
+    def __getattr__(self, name: str):
+        return getattr(self.container, name)
+
+
+@pytest.mark.parametrize(("codec", "between"), [("mpeg4", 0), ("mpeg4", 2), ("libx264", 3)])
+@pytest.mark.parametrize("gop", [2, 5, 12])
+@pytest.mark.parametrize(
+    "wanted", [(3, 4, 60, 61, 89), tuple(range(0, 90, 4)), tuple(range(0, 90, 13)), (0, 11, 12, 13)]
+)
+def test_no_packet_is_given_to_the_decoder_twice(codec, between, gop, wanted, tmp_path_factory, monkeypatch):
+    if codec not in av.codecs_available:
+        pytest.skip(f"this build has no {codec}")
+    opened = open_film(coded(tmp_path_factory, codec, between, gop), "a")
+    given: list[int] = []
+    real = films.opened
+    monkeypatch.setattr(films, "opened", lambda path: Watched(real(path), given))
+    pictures = list(opened.read(wanted))
+    assert [abs(number_of(picture) - number) <= 1 for picture, number in zip(pictures, wanted, strict=True)]
+    assert len(given) == len(set(given))
+
+
+def coded(places, codec: str, between: int, gop: int) -> Path:
+    path = places.getbasetemp() / f"{codec}-{between}-{gop}.mp4"
+    return path if path.exists() else write_film(path, numbered(90, 96, 64), gop=gop, codec=codec, between=between)
 
 
 def test_key_frames_change_nothing(tmp_path):

@@ -18,6 +18,7 @@ from pixelword.jigsaw.refusals import Refusal
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 T = TypeVar("T")
 
@@ -102,20 +103,38 @@ class Decodable:
     def read(self, wanted: Sequence[int]) -> Iterator[Image]:
         """The wanted frames. Skips to a later key frame where one stands between, and never goes back."""
         with closing(opened(self.path)) as container:
-            stream = container.streams.video[0]
-            decoded, reached = container.decode(stream), -(1 << 62)
+            stream, given = container.streams.video[0], Given()
+            decoded = given.decode(container, stream)
             for number in wanted:
                 time = self.times[number]
                 key = self.keys[bisect_right(self.keys, time) - 1] if self.keys and self.keys[0] <= time else None
-                # The first frame needs no jump; every other jump goes forward, over frames that nobody wants.
-                if key is not None and key > max(reached, self.times[0]):
+                # The first frame needs no jump. Every other jump goes over frames that nobody wants, and past all that
+                # the decoder has been given: it holds some back to sort them, and would decode them again.
+                if key is not None and key > max(given.latest, self.times[0]):
                     container.seek(key, stream=stream)
-                    decoded = container.decode(stream)
+                    decoded = given.decode(container, stream)
                 frame = next((frame for frame in decoded if shown_at(frame) >= time), None)
                 if frame is None or shown_at(frame) != time:
                     raise UndecodableFrame(f"frame {number} of {self.frames} cannot be decoded")
-                reached = time
                 yield picture_of(frame)
+
+
+@dataclass
+class Given:
+    """What a decoder has been given.
+
+    Args:
+        latest: the latest time of a packet.
+    """
+
+    latest: int = -(1 << 62)
+
+    def decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+        """Frames from where the container stands."""
+        for packet in container.demux(stream):
+            time = packet.pts if packet.pts is not None else packet.dts
+            self.latest = max(self.latest, time if time is not None else self.latest)
+            yield from packet.decode()
 
 
 class UndecodableFrame(ValueError):

@@ -78,17 +78,18 @@ class ImageJigsaw(PuzzleSettings):
         picture = fitted(picture, self.resize, self.crop)
         if min(picture.width // self.columns, picture.height // self.rows) < 1:
             return Refusal(sample.id, "too_small", f"{shape(picture)} after resize and crop")
-        found = self.screened(picture, sample, verdicts) if self.screen else None
+        tiles = cut(picture, self.rows, self.columns)
+        found = self.screened(tiles, sample, verdicts) if self.screen else None
         if found is not None:
             return Refusal(sample.id, *found)
         key = self.key(sample.id, seed, epoch)
         order = self.order(key)
         target = target_of(order)
-        same = alike_tiles(picture, self.rows, self.columns, self.min_tile_difference) if self.interchange else []
+        same = alike_tiles(tiles, self.min_tile_difference) if self.interchange else []
         return Puzzle(
             key=key,
             task=self.kind,
-            media=shuffled(cut(picture, self.rows, self.columns), order),
+            media=shuffled(tiles, order),
             order=order,
             prompt=image_prompt(self.rows, self.columns, self.rule, self.example, key),
             rule=self.rule,
@@ -96,14 +97,12 @@ class ImageJigsaw(PuzzleSettings):
             alike=tuple(tuple(target[cell] for cell in cells) for cells in same),
         )
 
-    def screened(self, picture: Image, sample: ImageSample, verdicts: Verdicts | None) -> Finding | None:
+    def screened(self, tiles: list[Image], sample: ImageSample, verdicts: Verdicts | None) -> Finding | None:
         """What the screen finds, or found before in the same file with the same settings."""
 
         def look() -> Finding | None:
             return screen_tiles(
-                picture,
-                self.rows,
-                self.columns,
+                tiles,
                 min_difference=0.0 if self.interchange else self.min_tile_difference,
                 min_detail=self.min_tile_detail,
                 max_blank=self.max_blank_tiles,

@@ -7,6 +7,7 @@ import struct
 import warnings
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 from PIL.Image import Image, Transpose
 
@@ -64,10 +65,10 @@ def read_picture(
         sample: id for the refusal.
         upright: turn as EXIF says. The released code does not.
     """
-    if isinstance(source, Image):
-        too_large = source.width * source.height > max_pixels
-        return Refusal(sample, "too_large", shape(source)) if too_large else source.convert("RGB")
     try:
+        if isinstance(source, Image):
+            too_large = source.width * source.height > max_pixels
+            return Refusal(sample, "too_large", shape(source)) if too_large else in_rgb(source)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with PIL.Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as file:
@@ -76,7 +77,7 @@ def read_picture(
                     return Refusal(sample, "animated", f"{getattr(file, 'n_frames', 'many')} frames")
                 if file.width * file.height > max_pixels:
                     return Refusal(sample, "too_large", shape(file))
-                picture = file.convert("RGB") if file.mode != "RGB" else loaded(file)
+                picture = in_rgb(file)
                 turn = UPRIGHT.get(file.getexif().get(ORIENTATION, 1)) if upright and "exif" in file.info else None
                 return picture if turn is None else picture.transpose(turn)
     except FileNotFoundError:
@@ -87,10 +88,21 @@ def read_picture(
         return Refusal(sample, "unreadable", " ".join(str(error).split())[:200])
 
 
-def loaded(file: Image) -> Image:
-    """The decoded picture, free of its file. Pillow keeps the pixels when it closes."""
-    file.load()
-    return file
+def in_rgb(file: Image) -> Image:
+    """The decoded picture, free of its file.
+
+    Raises:
+        ValueError: its numbers are no colours.
+    """
+    if file.mode == "RGB":
+        file.load()  # Pillow keeps the pixels when it closes the file.
+        return file
+    if file.mode.startswith("I;16") or file.mode == "I":
+        # Pillow's conversion would cut off all above 255, and leave white.
+        return PIL.Image.fromarray((np.asarray(file).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+    if file.mode == "F":
+        raise ValueError("a picture of numbers without a range, such as a depth map")
+    return file.convert("RGB")
 
 
 def shape(picture: Image) -> str:

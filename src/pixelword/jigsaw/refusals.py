@@ -14,6 +14,7 @@ REASONS = {
     "missing": "the file or a value of the row is not there",
     "outside": "the path of a row leads out of the folder of its data",
     "bad_row": "the values of the row do not fit together",
+    "bad_name": "the file's name is no text in UTF-8",
     "not_media": "the file is neither a picture nor a film",
     "animated": "the picture moves; give it as a film",
     "too_large": "more pixels than allowed",

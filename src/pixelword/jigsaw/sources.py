@@ -39,6 +39,11 @@ def files(folder: Path, suffixes: frozenset[str]) -> Iterator[tuple[str, Path] |
         name = path.relative_to(folder).as_posix()
         if path.is_dir() or any(part.startswith(".") for part in name.split("/")):
             continue
+        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        if shown != name:
+            # Such a name fits into no table and no line of JSON.
+            yield Refusal(shown, "bad_name")
+            continue
         # A broken link is handed on, and found missing; a pipe would never end.
         usable = path.suffix.lower() in suffixes and (path.is_file() or path.is_symlink())
         yield (name, path) if usable else Refusal(name, "not_media", path.suffix)

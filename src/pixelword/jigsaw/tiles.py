@@ -5,6 +5,8 @@ R rows, C columns, K = R * C tiles; S pixels on a side of a tile's thumbnail.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image, Resampling
@@ -33,12 +35,14 @@ def cut(picture: Image, rows: int, columns: int) -> list[Image]:
     return [picture.crop((across[c], down[r], across[c + 1], down[r + 1])) for r in range(rows) for c in range(columns)]
 
 
-def thumbnails(picture: Image, rows: int, columns: int) -> NDArray[np.float32]:
-    """Mean colours in S x S places of each tile: float32 [K, S, S, 3], 0 to 255."""
-    S = THUMBNAIL
-    small = picture.resize((columns * S, rows * S), Resampling.BOX, reducing_gap=1.01)
-    grid_RSCSD = np.asarray(small, dtype=np.float32).reshape(rows, S, columns, S, 3)
-    return grid_RSCSD.swapaxes(1, 2).reshape(rows * columns, S, S, 3)
+def thumbnails(tiles: Sequence[Image]) -> NDArray[np.float32]:
+    """Mean colours in S x S places of each tile: float32 [K, S, S, 3], 0 to 255.
+
+    Each tile is shrunk by itself. Shrinking the whole picture would be as fast, but the places would straddle the cuts,
+    and two tiles that are the same to the pixel would seem to differ.
+    """
+    small = [tile.resize((THUMBNAIL, THUMBNAIL), Resampling.BOX, reducing_gap=1.01) for tile in tiles]
+    return np.stack([np.asarray(one, dtype=np.float32) for one in small])
 
 
 def closest_pair(looks: NDArray[np.float32]) -> tuple[float, int, int]:
@@ -53,9 +57,9 @@ def closest_pair(looks: NDArray[np.float32]) -> tuple[float, int, int]:
     return best
 
 
-def alike_tiles(picture: Image, rows: int, columns: int, min_difference: float) -> list[list[int]]:
+def alike_tiles(tiles: Sequence[Image], min_difference: float) -> list[list[int]]:
     """Groups of two or more cells, from 0, that look the same: those closer than `min_difference`, and theirs."""
-    looks = thumbnails(picture, rows, columns).reshape(rows * columns, -1)
+    looks = thumbnails(tiles).reshape(len(tiles), -1)
     group = list(range(len(looks)))
     for first in range(len(looks) - 1):
         gaps = np.abs(looks[first + 1 :] - looks[first]).mean(axis=1)
@@ -66,9 +70,7 @@ def alike_tiles(picture: Image, rows: int, columns: int, min_difference: float) 
     return [cells for cells in found if len(cells) > 1]
 
 
-def screen_tiles(
-    picture: Image, rows: int, columns: int, *, min_difference: float, min_detail: float, max_blank: int
-) -> Finding | None:
+def screen_tiles(tiles: Sequence[Image], *, min_difference: float, min_detail: float, max_blank: int) -> Finding | None:
     """Why the tiles cannot be put in order by looking, or None.
 
     Args:
@@ -76,11 +78,11 @@ def screen_tiles(
         min_detail: grey levels of standard deviation within a tile that is not blank.
         max_blank: blank tiles allowed; a single one is placed by elimination.
     """
-    looks = thumbnails(picture, rows, columns)
+    looks = thumbnails(tiles)
     detail = (looks @ GREY).reshape(len(looks), -1).std(axis=1)
     blank = [number + 1 for number in np.flatnonzero(detail < min_detail)]
     if len(blank) > max_blank:
-        return "blank_tiles", f"cells {', '.join(map(str, blank))} of {rows}x{columns}"
+        return "blank_tiles", f"cells {', '.join(map(str, blank))} of {len(tiles)}"
     if len(looks) > 1:
         gap, first, second = closest_pair(looks)
         if gap < min_difference:

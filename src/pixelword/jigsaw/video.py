@@ -131,19 +131,17 @@ class VideoJigsaw(PuzzleSettings):
         return clips, np.concatenate(looks)
 
     def cut_frame(self, frame: Image) -> tuple[list[Image], Looks]:
-        """Its tiles, and their thumbnails [R * C, S, S, 3]."""
-        return self.tiles(frame), thumbnails(frame, self.rows, self.columns)
+        """Its tiles, cut and sized, and their thumbnails [R * C, S, S, 3].
 
-    def tiles(self, frame: Image) -> list[Image]:
-        """One frame, cut and sized. Sides that do not divide are enlarged to the next multiple first."""
+        Sides that do not divide are enlarged to the next multiple first.
+        """
         across, down = -(-frame.width // self.columns), -(-frame.height // self.rows)
         size = (across * self.columns, down * self.rows)
         even = frame if frame.size == size else frame.resize(size, Resampling.BICUBIC)
+        tiles = cut(even, self.rows, self.columns)
         target = smart_size(across, down, min_pixels=self.min_pixels, max_pixels=self.max_pixels)
-        return [
-            tile if tile.size == target else tile.resize(target, Resampling.BICUBIC)
-            for tile in cut(even, self.rows, self.columns)
-        ]
+        sized = [tile if tile.size == target else tile.resize(target, Resampling.BICUBIC) for tile in tiles]
+        return sized, thumbnails(tiles)
 
     def screened(self, looks: Looks, sample: VideoSample, verdicts: Verdicts | None) -> Finding | None:
         """What the screen finds, or found before in the same file with the same settings."""
