@@ -52,5 +52,6 @@ def small_recipe(folder: Path, /, **changes: Any) -> Recipe:
         "checkpointing": False,
         "log_every": 1,
         "save_every": 4,
+        "report_to": [],
     }
     return Recipe.model_validate(values | changes)

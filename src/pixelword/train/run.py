@@ -5,6 +5,7 @@ The folder of a run holds
     run.json                  its fingerprint, versions, and how many processes
     learns.txt, learns.json   what trains, what is frozen, how many parameters, and with which rate
     log.jsonl                 numbers and events, only ever appended to
+    tensorboard/              the same numbers, if tensorboard is installed
     checkpoint-N/             see `checkpoints`
     model/                    the result, written whole; adapters are merged into it
     adapters/                 with `lora`: the adapters alone, as peft saves them
@@ -35,6 +36,7 @@ from pixelword.locks import alone_in
 from pixelword.model.generation import out_of_memory_explained
 from pixelword.recipe import Recipe, differences, fingerprint, load_recipe, resolved
 from pixelword.train import checkpoints, learns
+from pixelword.train.board import has_tensorboard, tensorboard_callback
 from pixelword.train.packed import PackedTrainer
 from pixelword.train.parallel import lost_worker_explained, refuse_other_sharding
 from pixelword.train.parallel_placement import Spread
@@ -165,11 +167,11 @@ def training_arguments(recipe: Recipe, run: Path) -> TrainingArguments:
 
 
 def installed_reports(recipe: Recipe) -> list[str]:
-    """Those of the wanted reports whose library is there."""
+    """Those of the wanted reports that the Trainer writes and whose library is there; see `board` for TensorBoard."""
     found: list[str] = [name for name in recipe.report_to if find_spec(name) is not None]
     if missing := [name for name in recipe.report_to if name not in found]:
-        logger.info("not installed: %s; numbers go into log.jsonl", ", ".join(missing))
-    return found
+        logger.warning("not installed: %s; numbers go into log.jsonl all the same", ", ".join(missing))
+    return [name for name in found if name != "tensorboard"]
 
 
 def place(recipe: Recipe, arguments: TrainingArguments) -> Placement:
@@ -235,6 +237,8 @@ def begin(trainer: PackedTrainer, marked: checkpoints.Marked | None, changes: li
         return
     recipe = prepared.recipe
     run.mkdir(parents=True, exist_ok=True)
+    if "tensorboard" in recipe.report_to and has_tensorboard():
+        trainer.add_callback(tensorboard_callback(run, marked.step if marked else 0))
     table = learns.as_text(prepared.parts)
     logger.info("stage %s: %d steps\n%s", recipe.name, recipe.steps, table)
     write_whole(run / "recipe.yaml", resolved(recipe))
