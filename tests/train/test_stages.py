@@ -6,17 +6,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 from torch.utils.data import Dataset
 from transformers import TrainerCallback
 
-from pixelword.errors import CheckpointError, ConfigError
+from pixelword.errors import CheckpointError, ConfigError, TrainingError
 from pixelword.model import NeoForConditionalGeneration, neo_tiny
 from pixelword.train import Branch, BranchCollator, Machine, Row, Stage, first_stage, is_finished, run_stage
-from pixelword.train.trainer import checkpoints, newest_complete
+from pixelword.train.checkpoints import all_checkpoints
+from pixelword.train.trainer import StageTrainer, newest_complete
 
 PLAIN = Machine(bfloat16=False, compiled=False, why="float32, eager")
 
@@ -114,7 +114,41 @@ def test_a_checkpoint_that_was_cut_off_is_never_read(straight, tmp_path):
     continued = run(tmp_path / "count", tiny())
     for name, parameter in weights(straight[1]).items():
         assert torch.equal(parameter, weights(continued)[name]), name
-    assert not checkpoints(tmp_path / "count")
+    assert not all_checkpoints(tmp_path / "count")
+
+
+def test_a_checkpoint_counts_only_if_every_file_is_there_as_long_as_it_was(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "count", tiny(), StopAt(8))
+    whole = newest_complete(tmp_path / "count")
+    files = [path for path in whole.rglob("*") if path.is_file()]
+    assert {"model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json"} <= {path.name for path in files}
+    for path in files:
+        content = path.read_bytes()
+        path.unlink()
+        assert newest_complete(tmp_path / "count") is None, f"without {path.name}"
+        path.write_bytes(content[:-5])
+        assert newest_complete(tmp_path / "count") is None, f"with less of {path.name}"
+        path.write_bytes(content)
+        assert newest_complete(tmp_path / "count") == whole
+
+
+def test_a_full_disk_in_the_middle_of_a_save_leaves_the_last_good_checkpoint(straight, tmp_path, monkeypatch):
+    real = StageTrainer._save_optimizer_and_scheduler
+
+    def full(self, output_dir):
+        if output_dir.endswith("checkpoint-12"):
+            raise RuntimeError("PytorchStreamWriter failed writing file: No space left on device")
+        real(self, output_dir)
+
+    monkeypatch.setattr(StageTrainer, "_save_optimizer_and_scheduler", full)
+    with pytest.raises(TrainingError, match="checkpoint-12 could not be written; checkpoint-6 is whole"):
+        run(tmp_path / "count", tiny())
+    assert [path.name for path in all_checkpoints(tmp_path / "count")] == ["checkpoint-6"]
+    monkeypatch.undo()
+    continued = run(tmp_path / "count", tiny(seed=3))
+    for name, parameter in weights(straight[1]).items():
+        assert torch.equal(parameter, weights(continued)[name]), name
 
 
 def test_a_finished_stage_is_loaded_and_not_run(straight):
@@ -148,33 +182,32 @@ def test_settings_that_make_no_sense_are_refused():
 
 
 KILLED = """
-import sys, time
+import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import test_stages
-from transformers import TrainerCallback
+from pixelword.train import checkpoints
 
-class Slow(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        print(state.global_step, flush=True)
-        time.sleep(0.05)
-
-test_stages.run(Path({folder!r}), test_stages.tiny(), Slow(), save_every=1)
+real = checkpoints.flush
+def kill(path):
+    # The files reach the disk one by one, the marker last; the third checkpoint dies between two of them.
+    if path.parent.name == "checkpoint-9" and path.name == "scheduler.pt":
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(path)
+checkpoints.flush = kill
+test_stages.run(Path({folder!r}), test_stages.tiny(), save_every=3)
 """
 
 
-def test_kill_9_in_the_middle_of_saving_loses_nothing_that_was_whole(straight, tmp_path):
+def test_kill_9_between_two_files_of_a_save_loses_nothing_that_was_whole(straight, tmp_path):
     folder, tests = tmp_path / "count", os.path.dirname(__file__)
     program = KILLED.format(tests=tests, folder=str(folder))
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if int(line) == 9:
-            break
-    time.sleep(0.06)  # into the save of a checkpoint, which follows each step
-    process.send_signal(signal.SIGKILL)
-    process.stdout.close()
-    process.wait()
-    assert not is_finished(folder) and newest_complete(folder) is not None
-    continued = run(folder, tiny(seed=2), save_every=1)
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert [path.name for path in all_checkpoints(folder)] == ["checkpoint-6", "checkpoint-9"]
+    assert not is_finished(folder) and newest_complete(folder).name == "checkpoint-6"
+    steps = Steps()
+    continued = run(folder, tiny(seed=2), steps, save_every=3)
+    assert steps.seen == list(range(7, 25))
     for name, parameter in weights(straight[1]).items():
         assert torch.equal(parameter, weights(continued)[name]), name

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import PreTrainedModel, PrinterCallback, Trainer
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from pixelword.train import checkpoints
 from pixelword.train.muon import MuonAdamW
 
-COMPLETE = "complete"
+COMPLETE = checkpoints.MARKER
 """File that is written into a checkpoint last; without it the checkpoint was cut off."""
 
 
@@ -41,14 +40,14 @@ class StageTrainer(Trainer):
         return SequentialSampler(train_dataset or self.train_dataset)  # type: ignore[arg-type]
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        folder = Path(str(self.args.output_dir))
-        newest = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        (newest / COMPLETE).touch()
-        for older in checkpoints(folder):
-            if older != newest:
-                (older / COMPLETE).unlink(missing_ok=True)
-                shutil.rmtree(older)
+        run, step = Path(str(self.args.output_dir)), self.state.global_step
+        folder = checkpoints.begin(run, step)
+        try:
+            super()._save_checkpoint(model, trial)
+            checkpoints.finish(folder, step, ranks=1)
+        except (OSError, RuntimeError, SafetensorError) as error:  # how files, torch.save and safetensors fail
+            raise checkpoints.full_disk(folder, error) from error
+        checkpoints.remove_older(run, 1)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Through `from_pretrained`, because a NEO's tensors have other names on disk than in memory."""
@@ -58,17 +57,13 @@ class StageTrainer(Trainer):
         target.load_state_dict(saved.state_dict())
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, oldest first, cut-off ones included."""
-    numbered = [
-        (int(match.group(1)), path)
-        for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-        if (match := re.fullmatch(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)", path.name))
-    ]
-    return [path for _, path in sorted(numbered)]
-
-
 def newest_complete(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; None when there is none."""
-    whole = [path for path in checkpoints(folder) if (path / COMPLETE).exists()]
-    return whole[-1] if whole else None
+    """The newest checkpoint that was written to its end; None when there is none.
+
+    Its marker names every file with its size. Post-training leaves an empty one, which counts as it is.
+    """
+    for path in reversed(checkpoints.all_checkpoints(folder)):
+        marker = path / COMPLETE
+        if checkpoints.whole(path) is not None or (marker.exists() and not marker.stat().st_size):
+            return path
+    return None
