@@ -23,7 +23,9 @@ from pixelword.recipe import differences, load_recipe
 from pixelword.train import prepare, run_recipe, select
 from pixelword.train.doctor import examine_recipe
 from tests.ablate.towers import qwen3, seeing, tower
+from tests.train import spread_runs
 from tests.train.small_run import small_recipe, write_data
+from tests.train.two_processes import in_processes
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "modular"
 
@@ -200,20 +202,30 @@ def test_stages_train_what_they_say_and_lower_the_loss(start, tmp_path):
     changed = {n for n, weight in after.state_dict().items() if not torch.equal(weight, before.state_dict()[n])}
     groups = {"projector" if "projector" in name else name.split(".")[-2] for name in changed}
     assert groups == {"projector", "q_proj_hw", "k_proj_hw", "k_norm_h", "k_norm_w", "q_norm_h", "q_norm_w"}
-    log = [json.loads(line) for line in (tmp_path / "first" / "log.jsonl").read_text().splitlines()]
-    losses = [line["loss"] for line in log if "loss" in line]
-    assert sum(losses[-3:]) < 0.97 * sum(losses[:3])
-    assert all(line["MFU"] > 0 for line in log if "MFU" in line)
+    told = losses(tmp_path / "first")
+    assert sum(told[-3:]) < 0.97 * sum(told[:3])
     second = recipe_of(start, patterns("clip-sft"), steps=2, optimizer={"rate": 1e-3, "warmup_steps": 0})
     prepared = prepare(second.model_copy(update={"checkpointing": True}))
     assert len(prepared.learning) == len(list(prepared.model.parameters()))
 
 
 def test_the_doctor_finds_nothing_in_it(start):
-    """Packed equals alone, labels aligned, all that trains gets gradient, resume bit for bit."""
-    found = examine_recipe(recipe_of(start, [".*"], steps=4, checkpointing=True))
+    """Packed equals alone, labels aligned, and all that trains gets gradient."""
+    found = examine_recipe(recipe_of(start, [".*"], steps=4, checkpointing=True), trial=False)
     assert not found.findings, found.findings
     assert sum(outcome.status == "sound" for outcome in found.checks) >= len(found.checks) - 1, found.checks
+
+
+def test_two_processes_train_it_as_one_does_although_their_tiles_differ(start, tmp_path):
+    recipe = recipe_of(start, [".*"], steps=3, rows_per_step=2, data={"lanes": 2})
+    run_recipe(recipe, tmp_path / "one")
+    in_processes(2, spread_runs.watched, recipe, tmp_path / "two", launch=False)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
+def losses(run):
+    log = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    return [line["loss"] for line in log if "loss" in line]
 
 
 # The shipped recipes.

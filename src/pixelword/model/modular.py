@@ -212,13 +212,14 @@ def side_of(size: Any) -> int:
 
 
 class ModularForConditionalGeneration(NeoForConditionalGeneration):
-    """An encoder, a projector and a language model, for the prompts, batches and training of NEO."""
+    """An encoder, a projector and a language model, for the prompts, batches and training of NEO.
+
+    Spread over processes, the encoder is gathered once for a step, not layer by layer: how often its layers compute
+    depends on the tiles of a process, and processes must meet equally often.
+    """
 
     config: ModularConfig
     config_class = ModularConfig
-    _no_split_modules = [  # noqa: RUF012
-        *("NeoDecoderLayer", "CLIPEncoderLayer", "SiglipEncoderLayer", "InternVLVisionLayer")
-    ]
 
     def __init__(self, config: ModularConfig) -> None:
         super().__init__(config)
