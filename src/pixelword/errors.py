@@ -95,6 +95,18 @@ class MissingExtra(PixelWordError, ImportError):
         return type(self), (self.library, self.extra)
 
 
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+"""What torch's allocators say."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device has no memory left. torch need not be loaded; its CPU allocator has no class of its own."""
+    if isinstance(error, PixelWordError):
+        return False
+    said = isinstance(error, RuntimeError) and any(sign in str(error) for sign in OUT_OF_MEMORY)
+    return said or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that suggests the known name closest to `name`, or lists all when none is close."""
     names = sorted(known)

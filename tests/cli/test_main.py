@@ -71,6 +71,45 @@ def test_bare_call_shows_the_help_and_the_version_is_the_package_version():
     assert in_a_fresh_process("--version").stdout == f"pixelword {pixelword.__version__}\n"
 
 
+class OutOfMemoryError(RuntimeError):
+    """As torch calls its own, which the front door must not load torch to know."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfMemoryError("CUDA said no.\nA long table"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: 12 bytes"
+        ),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 12 bytes."),
+        RuntimeError("MPS backend out of memory (allocated: 12 bytes)"),
+        MemoryError(),
+    ],
+)
+@pytest.mark.parametrize(("command", "fix"), [("doctor", "rows_per_batch=1"), ("it", "smaller or fewer")])
+def test_out_of_memory_is_one_sentence_with_what_to_do(monkeypatch, capsys, error, command, fix):
+    def it() -> None:
+        raise error
+
+    monkeypatch.setattr(main, "COMMANDS", {command: it})
+    with pytest.raises(SystemExit) as leaving:
+        main.run([command])
+    assert leaving.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("pixelword: the device is out of memory\n") and fix in said
+    assert "table" not in said and "Traceback" not in said
+
+
+def test_any_other_error_of_a_device_keeps_its_traceback(monkeypatch):
+    def it() -> None:
+        raise RuntimeError("a kernel failed")
+
+    monkeypatch.setattr(main, "COMMANDS", {"it": it})
+    with pytest.raises(RuntimeError, match="a kernel failed"):
+        main.run(["it"])
+
+
 def test_a_mistake_of_the_user_is_told_as_text(monkeypatch, capsys):
     def it() -> None:
         raise ConfigError("the width is odd", got=3, fix="take an even one")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -29,7 +29,7 @@ from pixelword.cli.posttrain import posttrain
 from pixelword.cli.realunify import realunify
 from pixelword.cli.tiny import tiny
 from pixelword.cli.train import train
-from pixelword.errors import PixelWordError
+from pixelword.errors import BackendError, PixelWordError, is_out_of_memory
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -38,6 +38,16 @@ PLACES = (
     *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
 )
 """How a disk or folder that the user named refuses; every other OSError is our mistake."""
+
+SMALLER = {
+    "ablate": "close what else runs, or take a GPU",
+    "chat": "lower --max-pixels or --max-new-tokens, or give --dtype bfloat16",
+    "doctor": "--set rows_per_batch=1, a smaller packing.budget and packing.max_sample, or --device cpu",
+    "explain": "lower --max-pixels, give --dtype bfloat16 or --device cpu, or --rule-only, which runs no model",
+    "plan": "--set rows_per_batch=1, or a smaller packing.budget and packing.max_sample",
+    "posttrain": "lower rows_per_batch or max_tokens in the recipe; the same command goes on from its newest checkpoint",
+}
+"""What takes less memory, by command."""
 
 # A new command is one line here: its name, and a function, or a `typer.Typer` for a group of commands.
 COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
@@ -93,20 +103,31 @@ def run(arguments: list[str] | None = None) -> None:
     try:
         build(COMMANDS)(arguments, prog_name="pixelword")
     except PixelWordError as error:
-        print(f"pixelword: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        refuse(error)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        got = str(error).splitlines()[0] if str(error) else None
+        command = next(iter(sys.argv[1:] if arguments is None else arguments), "")
+        fix = SMALLER.get(command, "take smaller or fewer things at a time, or close what else runs")
+        refuse(BackendError("the device is out of memory", got=got, fix=fix))
     except OSError as error:
         if error.errno not in PLACES:
             raise
         got = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         fix = "choose another place, or make room there; the same command goes on where it can"
-        print(f"pixelword: {PixelWordError('a file cannot be used or written', got=got, fix=fix)}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        refuse(PixelWordError("a file cannot be used or written", got=got, fix=fix))
     except SystemExit as leaving:
         # typer turns Ctrl-C into this code and says nothing.
         if leaving.code == INTERRUPTED:
             print("pixelword: interrupted before the command was done", file=sys.stderr)
         raise
+
+
+def refuse(error: PixelWordError) -> NoReturn:
+    """Say it without a traceback, and leave."""
+    print(f"pixelword: {error}", file=sys.stderr)
+    sys.exit(USER_ERROR)
 
 
 if __name__ == "__main__":  # torchrun -m pixelword.cli.main

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 
-from pixelword.errors import BackendError, InputError, PromptError, ShapeError
+from pixelword.errors import BackendError, InputError, PromptError, ShapeError, is_out_of_memory
 from pixelword.model.configuration import NeoConfig
 from pixelword.model.decoding import decoder_for
 from pixelword.model.decoding_cache import DecodingCache
@@ -41,17 +41,11 @@ def out_of_memory_explained(what: str, fix: str) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(what, fix, error) from error
-    except RuntimeError as error:  # the CPU allocator has no class of its own
-        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
-        raise _out_of_memory(what, fix, error) from error
-
-
-def _out_of_memory(what: str, fix: str, error: BaseException) -> BackendError:
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return BackendError("the device is out of memory", got=f"{what}; {said}", fix=fix)
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BackendError("the device is out of memory", got=f"{what}; {said}", fix=fix) from error
 
 
 class NeverSampled(LogitsProcessor):
