@@ -45,7 +45,7 @@ SMALLER = {
     "doctor": "--set rows_per_batch=1, a smaller packing.budget and packing.max_sample, or --device cpu",
     "explain": "lower --max-pixels, give --dtype bfloat16 or --device cpu, or --rule-only, which runs no model",
     "plan": "--set rows_per_batch=1, or a smaller packing.budget and packing.max_sample",
-    "posttrain": "lower rows_per_batch or max_tokens in the recipe; the same command goes on from its newest checkpoint",
+    "posttrain": "lower rows_per_batch or max_tokens; the same command goes on from its newest checkpoint",
 }
 """What takes less memory, by command."""
 
