@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pixelword.errors import InputError
-from pixelword.realunify.bottleneck import Skill, decide, find_bottleneck
+from pixelword.realunify.bottleneck import Skill, decide, find_bottleneck, measured
 from pixelword.realunify.mini import Skills, simulate
-from pixelword.realunify.taxonomy import ItemId, Protocol, Track
+from pixelword.realunify.taxonomy import CHANCE, ItemId, Protocol, Track
 
 ITEMS = {Track.UEG: 600, Track.GEU: 400}
 RUNS = 300
@@ -48,6 +48,28 @@ def test_estimates_are_centred_on_the_truth(track):
         estimates = decide(track, run.direct, run.stepwise, run.stage_one, run.oracle).skills
         found.append([estimates[skill].value for skill in Skill])
     assert np.mean(found, axis=0) == pytest.approx([0.8, 0.7, 0.6], abs=0.015)
+
+
+@pytest.mark.parametrize("track", list(Track))
+def test_errors_and_their_correlation_are_the_spread_of_many_runs(track):
+    random, skills = np.random.default_rng(2), Skills(0.7, 0.6, 0.8)
+    values, variances = [], []
+    for _ in range(1500):
+        run = simulate(track, skills, ITEMS[track], random)
+        value, variance, _ = measured(CHANCE[track], run.direct, run.stepwise, run.stage_one, run.oracle)
+        values.append(value)
+        variances.append(variance)
+    spread, told = np.cov(np.array(values).T), np.mean(variances, axis=0)
+    assert np.sqrt(np.diag(told)) == pytest.approx(np.sqrt(np.diag(spread)), rel=0.07)
+    deviations = np.sqrt(np.diag(spread))
+    assert told / np.outer(deviations, deviations) == pytest.approx(np.corrcoef(np.array(values).T), abs=0.1)
+
+
+def test_a_skill_is_named_only_when_it_lies_below_both_others():
+    """Two equal lowest skills far below a third: naming either would be a false alarm."""
+    for skills in (Skills(0.5, 0.5, 0.95), Skills(0.95, 0.5, 0.5), Skills(0.5, 0.95, 0.5)):
+        for track in Track:
+            assert sum(name is not None for name in named(track, skills, runs=600)) <= 0.075 * 600
 
 
 def test_results_give_the_same_verdict_as_columns():
