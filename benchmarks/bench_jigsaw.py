@@ -1,8 +1,9 @@
 """How fast puzzles are made from 640 x 480 JPEGs, beside plain decoding and cropping of the same files, on one core.
 
 Plain means Pillow's decoder and nine crops. Screening looks at thumbnails of the tiles; its verdicts can be kept. The
-photographs are those of scikit-image, enlarged, with a little noise, at JPEG quality 85. Ways of making take turns,
-and the best of the rounds counts, in CPU seconds.
+photographs are those of scikit-image, enlarged, with a little noise, at JPEG quality 85: smaller files than those of
+COCO, whose decoding takes longer, so that all else weighs less there. Ways of making take turns. A rate is the median
+of the rounds in CPU seconds, with the lowest and the highest; a share is taken round by round.
 
     python benchmarks/bench_jigsaw.py
 """
@@ -10,7 +11,6 @@ and the best of the rounds counts, in CPU seconds.
 from __future__ import annotations
 
 import json
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+from measure import Spread, machine, ratios
 from skimage import data
 
 from pixelword.jigsaw import ImageJigsaw, ImageSample, Puzzle, Verdicts
@@ -60,26 +61,33 @@ def main() -> None:
             "puzzles, verdicts kept": lambda: make(verdicts),
             "puzzles, screened": lambda: make(None),
         }
-        best = dict.fromkeys(ways, float("inf"))
-        for _ in range(ROUNDS):
-            for name, way in ways.items():
-                start = time.process_time()
-                way()
-                best[name] = min(best[name], time.process_time() - start)
-        rates = {name: round(FILES / seconds) for name, seconds in best.items()}
-        whole = best["plain decode and crop"]
-        result = {
-            "what": "3x3 puzzles of 640x480 JPEGs",
-            "per second of CPU": rates,
-            "share of plain": {name: round(whole / seconds, 3) for name, seconds in best.items()},
-            "bytes of a file": round(sum(path.stat().st_size for path in paths) / FILES),
-            "pillow": PIL.__version__,
-            "python": platform.python_version(),
-            "processor": platform.processor() or platform.machine(),
+        rows = measured(ways)
+        size = round(sum(path.stat().st_size for path in paths) / FILES)
+        notes = {"files": FILES, "rounds": ROUNDS, "bytes of a file": size, "pillow": PIL.__version__}
+        RESULT.parent.mkdir(exist_ok=True)
+        result = {"about": machine() | notes, "rows": rows}
+        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(json.dumps(result, indent=1))
+
+
+def measured(ways: dict[str, Callable[[], None]]) -> list[dict[str, str]]:
+    """A row of each way: puzzles per second of CPU, and its share of the first way's speed."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(ROUNDS + 1):
+        for name, way in ways.items():
+            start = time.process_time()
+            way()
+            if turn:  # the first round warms up, and fills the verdicts that are kept
+                seconds[name].append(time.process_time() - start)
+    plain = next(iter(seconds.values()))
+    return [
+        {
+            "3x3 of 640x480 JPEGs": name,
+            "puzzles per second of CPU": str(Spread.of([FILES / one for one in spent])),
+            "share of plain": str(ratios(plain, spent)),
         }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+        for name, spent in seconds.items()
+    ]
 
 
 if __name__ == "__main__":

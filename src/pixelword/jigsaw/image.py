@@ -44,7 +44,9 @@ class ImageJigsaw(PuzzleSettings):
     crop: tuple[int, int] | None = Field(default=None, description="(width, height) around the centre, after resize")
     screen: bool = Field(default=True, description="refuse puzzles that cannot be solved")
     min_tile_difference: float = Field(
-        default=6.0, ge=0, description="mean grey levels by which any two tiles' 16 x 16 thumbnails differ"
+        default=6.0,
+        ge=0,
+        description="mean grey levels by which any two tiles' thumbnails differ, each of 16 x 16 or more places",
     )
     min_tile_detail: float = Field(
         default=2.0, ge=0, description="standard deviation in grey levels below which a tile's thumbnail is blank"

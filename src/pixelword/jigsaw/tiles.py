@@ -1,6 +1,6 @@
 """Cutting pictures into grids, and telling tiles apart.
 
-R rows, C columns, K = R * C tiles; S pixels on a side of a tile's thumbnail.
+R rows, C columns, K = R * C tiles; S pixels on a side of a tile's thumbnail, at least.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL.Image import Image, Resampling
+from PIL.Image import Image
 
 from pixelword.jigsaw.verdicts import Finding
 
@@ -36,13 +36,16 @@ def cut(picture: Image, rows: int, columns: int) -> list[Image]:
 
 
 def thumbnails(tiles: Sequence[Image]) -> NDArray[np.float32]:
-    """Mean colours in S x S places of each tile: float32 [K, S, S, 3], 0 to 255.
+    """Mean colours in S to 2 S places across and down of each tile: float32 [K, down, across, 3], 0 to 255.
 
     Each tile is shrunk by itself. Shrinking the whole picture would be as fast, but the places would straddle the cuts,
-    and two tiles that are the same to the pixel would seem to differ.
+    and two tiles that are the same to the pixel would seem to differ. Where tiles differ by a pixel, the last is left.
     """
-    small = [tile.resize((THUMBNAIL, THUMBNAIL), Resampling.BOX, reducing_gap=1.01) for tile in tiles]
-    return np.stack([np.asarray(one, dtype=np.float32) for one in small])
+    width, height = min(tile.width for tile in tiles), min(tile.height for tile in tiles)
+    step = max(1, width // THUMBNAIL), max(1, height // THUMBNAIL)
+    small = [tile.reduce(step, box=(0, 0, width, height)) for tile in tiles]
+    shape = (len(tiles), small[0].height, small[0].width, 3)
+    return np.frombuffer(b"".join(one.tobytes() for one in small), np.uint8).reshape(shape).astype(np.float32)
 
 
 def closest_pair(looks: NDArray[np.float32]) -> tuple[float, int, int]:

@@ -118,7 +118,7 @@ class VideoJigsaw(PuzzleSettings):
     def elements(
         self, frames: list[tuple[list[Image], Looks]], shown: list[list[int]], film_rate: float
     ) -> tuple[list[Clip], Looks]:
-        """The K clips in their right order, time outermost, and how each looks [K, S, S, 3]."""
+        """The K clips in their right order, time outermost, and how each looks [K, down, across, 3]."""
         clips: list[Clip] = []
         looks: list[Looks] = []
         place = 0
@@ -131,7 +131,7 @@ class VideoJigsaw(PuzzleSettings):
         return clips, np.concatenate(looks)
 
     def cut_frame(self, frame: Image) -> tuple[list[Image], Looks]:
-        """Its tiles, cut and sized, and their thumbnails [R * C, S, S, 3].
+        """Its tiles, cut and sized, and their thumbnails [R * C, down, across, 3].
 
         Sides that do not divide are enlarged to the next multiple first.
         """
