@@ -17,6 +17,7 @@ from pixelword.report import (
     Proportion,
     Series,
     Table,
+    Words,
     disjoint,
     sentence,
 )
@@ -34,8 +35,8 @@ def write_jigsaw(page: Page, results: dict[str, Any], pictures: Path) -> None:
         results: see `pixelword.demo.jigsaw.learn_jigsaw`.
         pictures: folder of the shown puzzles.
     """
-    section = page.section("Jigsaws: learning from pictures that nobody labelled")
-    exact = {name: Proportion(results[name]["right"], results[name]["asked"]) for name in EXAMS}
+    section = page.section("Jigsaws: learning from pictures that nobody labelled", anchor="jigsaws")
+    exact = exact_shares(results)
     section.add(
         Paragraph(
             "A picture is cut into four tiles, which are shown in another order; the model says where each belongs. "
@@ -43,16 +44,8 @@ def write_jigsaw(page: Page, results: dict[str, Any], pictures: Path) -> None:
             "that it knows the form; then it tries, sixteen times for each puzzle, and is paid for right places (GRPO)."
         ),
         Paragraph(
-            sentence(
-                "Of {asked} puzzles of other pictures it solved {before} before, {start} after the supervised start, "
-                "and {after} after GRPO. Guessing solves {chance}. ",
-                asked=str(results["puzzles"]),
-                before=exact["before"],
-                start=exact["after_sft"],
-                after=exact["after"],
-                chance=f"{100 * results['after']['chance']:.1f} %",
-            ),
-            compared(exact["after_sft"], exact["after"]),
+            f"It was asked {results['puzzles']} puzzles of other pictures: ",
+            *what_came(results),
         ),
         Table(
             ["", "exactly right", "right places of four"],
@@ -75,10 +68,33 @@ def write_jigsaw(page: Page, results: dict[str, Any], pictures: Path) -> None:
     section.add(Gallery([card(one, pictures) for one in results["shown"]], wide=True))
 
 
+def exact_shares(results: dict[str, Any]) -> dict[str, Proportion]:
+    """Puzzles solved exactly, by exam."""
+    return {name: Proportion(results[name]["right"], results[name]["asked"]) for name in EXAMS}
+
+
+def what_came(results: dict[str, Any]) -> tuple[Words, ...]:
+    """Sentences on what it solved before and after, beside guessing."""
+    exact, guessing = exact_shares(results), results["after"]["chance"]
+    learnt = "" if exact["after"].low > guessing else "That cannot be told from guessing: it did not learn this. "
+    return (
+        sentence(
+            "{before} were solved before, {start} after a supervised start, and {after} after GRPO; guessing solves "
+            "{chance}. ",
+            before=exact["before"],
+            start=exact["after_sft"],
+            after=exact["after"],
+            chance=f"{100 * guessing:.1f} %",
+        ),
+        learnt,
+        compared(exact["after_sft"], exact["after"]),
+    )
+
+
 def compared(start: Proportion, end: Proportion) -> str:
     """What GRPO did, in words."""
     if not disjoint(start, end):
-        return "The last two intervals touch: so few steps of GRPO changed too little to be seen here."
+        return "What GRPO changed is too little to be seen with so few steps: the last two intervals touch."
     return "GRPO made it better." if end.value > start.value else "GRPO made it worse."
 
 
@@ -88,7 +104,7 @@ def monitor(results: dict[str, Any]) -> Paragraph:
         short = f"{len(results['curve'])} steps are too few for the health monitor to say anything"
         return Paragraph(f"{short}; it wants {ENOUGH_STEPS}.", tone="note")
     found = [f"{one['meaning']} ({one['evidence']}): {one['remedy']}" for one in results["findings"]]
-    return Paragraph(f"The health monitor says: {results['verdict']}", *(f" {line}" for line in found), tone="note")
+    return Paragraph(f"The health monitor says: {results['verdict']}.", *(f" {line}" for line in found), tone="note")
 
 
 def card(one: dict[str, Any], pictures: Path) -> Card:

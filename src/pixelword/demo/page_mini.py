@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pixelword.demo.mini import PROTOCOLS, SIDE, Choice, of, shown
+from pixelword.demo.page_learning import loss_curve
+from pixelword.demo.results import Results
 from pixelword.realunify import Protocol, Status, Track
 from pixelword.realunify.differences import above_chance, mcnemar
 from pixelword.realunify.mini import mini_choice
@@ -13,11 +15,13 @@ from pixelword.report import (
     Answer,
     ArrowPlot,
     Card,
+    CurvePlot,
     Gallery,
     Page,
     Paragraph,
     Picture,
     Proportion,
+    Series,
     Table,
     sentence,
 )
@@ -30,9 +34,10 @@ CARDS = 16
 DIRECT, ORACLE = PROTOCOLS
 
 
-def write_mini(page: Page, replies: Sequence[Choice], seed: int) -> None:
+def write_mini(page: Page, results: Results) -> None:
     """Add the chapter."""
-    section = page.section("RealUnify-mini: would a drawing help it see?")
+    replies, (steps, losses) = results.mini, loss_curve(results.logs["5-mini"])
+    section = page.section("RealUnify-mini: would a drawing help it see?", anchor="realunify-mini")
     categories = categories_of(Track.GEU)
     direct, oracle = (counted(of(replies, protocol)) for protocol in PROTOCOLS)
     unread = sum(reply.status != Status.OK for reply in replies)
@@ -41,7 +46,8 @@ def write_mini(page: Page, replies: Sequence[Choice], seed: int) -> None:
             "RealUnify asks whether drawing helps seeing. Its puzzles are hard to answer from the picture as it is, "
             "and easier from a second picture that the model would draw first: tiles put back in order, segments "
             "repainted, the detail framed, the path traced. These are our own such puzzles, drawn by program. After "
-            "the exam above the model learnt how they are asked; the ones here are held out."
+            "the exam the model was trained once more, on choices like these and questions of the drawn world; the "
+            "ones asked here are held out."
         ),
         Paragraph(
             sentence("From the picture as it is (direct) it chose right in {direct}. ", direct=direct),
@@ -74,7 +80,12 @@ def write_mini(page: Page, replies: Sequence[Choice], seed: int) -> None:
             chance=CHANCE,
             caption="From the picture as it is to the true intermediate one.",
         ),
-        Gallery(cards(replies, seed), wide=True),
+        CurvePlot(
+            [Series("loss", steps, losses)],
+            log_y=True,
+            caption="Loss per supervised token of this last stage, choices and questions of the drawn world together.",
+        ),
+        Gallery(cards(replies, results.run["seed"]), wide=True),
     )
 
 
@@ -108,8 +119,10 @@ def cards(replies: Sequence[Choice], seed: int) -> list[Card]:
 
 def card(reply: Choice, seed: int) -> Card:
     item = mini_choice(reply.category, reply.number, seed=seed, side=SIDE)
-    options = ", ".join(f"{letter} {text}" for letter, text in zip("ABCD", item.options, strict=True))
+    options = "; ".join(f"{letter}: {text}" for letter, text in zip("ABCD", item.options, strict=True))
     answer = Answer(f"{item.question} {options}", reply.said or "(nothing)", reply.truth, reply.right)
     name = "direct" if Protocol(reply.protocol) == DIRECT else "oracle intermediate"
     picture = Picture(shown(item, Protocol(reply.protocol)), alt=item.question)
-    return Card(picture, [answer], title=f"{reply.category.replace('_', ' ')}, {name}", tags=[reply.category])
+    return Card(
+        picture, [answer], title=f"{reply.category.replace('_', ' ')}, {name}", tags=[reply.category.replace("_", " ")]
+    )
