@@ -18,13 +18,14 @@ from PIL import Image
 
 from pixelword.errors import DataError, InputError
 from pixelword.realunify.diagnosis import Box
-from pixelword.realunify.judge import calibration_block, mini_trials, run_trials
+from pixelword.realunify.judge import StageOne, calibration_block, mini_trials, run_trials, write_stage_one
 from pixelword.realunify.judge.settings import JudgeSettings
 from pixelword.realunify.mini import Skills, simulate
 from pixelword.realunify.page import (
     EvaluatedRun,
     build_page,
     export,
+    half_lines,
     looks,
     read_run,
     read_runs,
@@ -321,6 +322,28 @@ def test_a_picture_that_is_gone_leaves_its_card(folders, tmp_path):
     root = read(build_page([run]).page.html())
     assert root.all("img") == []
     assert len(root.all("article")) == 10 * PER_CATEGORY
+
+
+def test_half_a_last_line_is_said_and_passed_over(tmp_path, capsys):
+    folder = bare_run(tmp_path / "killed", Skills(0.5, 0.5, 0.5), 1)
+    whole = read_run(folder)
+    assert whole.half_written == []
+    rewritten = next(iter(whole.arms[Protocol.STEPWISE].records.values()))
+    said = StageOne(item=rewritten.item, judge="j", rewritten="a text", right=True, verdicts=("yes",))
+    write_stage_one(folder, [said])
+    for name in ("items.jsonl", "stage_one.jsonl"):
+        with (folder / name).open("a") as file:
+            file.write('{"item": "UEG_0_wor')
+    killed = read_run(folder)
+    assert killed.half_written == ["items.jsonl", "stage_one.jsonl"]
+    assert [record.item for record in killed.records] == [record.item for record in whole.records]
+    texts = " ".join(plain(piece.parts) for piece in verdict([killed]) if isinstance(piece, Paragraph))
+    assert "last line of items.jsonl is only half there" in texts
+    build_page([killed]).page.html()
+    assert half_lines.mend(folder) == ["items.jsonl", "stage_one.jsonl"]
+    write_stage_one(folder, [said])
+    assert read_run(folder).half_written == []
+    assert half_lines.checked_rewrites(folder) == {(said.item, 0): said}
 
 
 # Pictures

@@ -33,6 +33,7 @@ def report(
     from pixelword.realunify.judge import calibration_block, read_trials
     from pixelword.realunify.page import build_page, read_runs, with_incomplete
     from pixelword.realunify.page import export as write_numbers
+    from pixelword.realunify.page.half_lines import told_of
 
     read = read_runs(runs, scoring=scoring)
     if block_list is not None:
@@ -43,6 +44,8 @@ def report(
     blocks = [calibration_block(read_trials(path)) for path in calibration or []]
     built = build_page(read, calibrations=blocks, show_items=show_items)
     written = built.page.write(out)
+    for name in sorted({name for run in read for name in run.half_written}):
+        typer.echo(told_of(name), err=True)
     typer.echo(f"page: {written} ({written.stat().st_size / 1e6:.1f} MB)")
     if show_items and not all(run.is_mini for run in read):
         typer.echo("it holds items of the benchmark: the terms of the data forbid passing them on", err=True)
@@ -113,9 +116,12 @@ def check(
     `report` then tells understanding from generation in UEG. The true prompts of GEU's pictures need no judge.
     """
     from pixelword.realunify.costs import read_prices
+    from pixelword.realunify.page.half_lines import mend, told_of
 
     with needs("eval"):
         from pixelword.realunify.inspecting.calibrating import check_rewrites
+    for name in mend(run):
+        typer.echo(told_of(name), err=True)
     listed = read_prices(Path(prices) if prices else None)
     found = check_rewrites(run, judge, votes=votes, url=judge_url, prices=listed, max_cost=max_cost, at_once=at_once)
     right, wrong = (sum(each.right is value for each in found) for value in (True, False))

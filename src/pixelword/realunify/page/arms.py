@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pixelword.errors import DataError
-from pixelword.realunify.judge import read_stage_one
+from pixelword.realunify.page.half_lines import checked_rewrites, half_written
 from pixelword.realunify.records import ItemRecord, StoredPicture
 from pixelword.realunify.results import ItemResult
 from pixelword.realunify.scores import ScoreTable, score_table
@@ -80,6 +80,7 @@ class EvaluatedRun:
     Args:
         name: what the page calls it.
         starts: what each start was asked to do, the latest last.
+        half_written: files whose last line is only half there.
     """
 
     name: str
@@ -87,6 +88,7 @@ class EvaluatedRun:
     starts: Sequence[RunRecord]
     arms: Mapping[Protocol, Arm]
     blocked: Mapping[ItemId, str]
+    half_written: Sequence[str] = ()
 
     def path(self, picture: StoredPicture) -> Path:
         """Where one of its pictures lies: in the run's folder, or among the data it was made from."""
@@ -145,12 +147,12 @@ def read_run(
         for protocol in Protocol
         if any(record.protocol == protocol for record in records)
     }
-    return EvaluatedRun(name or folder.name, folder, store.runs(), arms, left_out)
+    return EvaluatedRun(name or folder.name, folder, store.runs(), arms, left_out, half_written(folder))
 
 
 def with_checked_rewrites(records: list[ItemRecord], folder: Path) -> list[ItemRecord]:
     """The records with what a text judge said of their rewritten prompts, if it is still the same text."""
-    checked = read_stage_one(folder)
+    checked = checked_rewrites(folder)
     found = []
     for record in records:
         said = checked.get((record.item, record.sample)) if record.protocol == Protocol.STEPWISE else None

@@ -9,6 +9,7 @@ from pixelword.errors import InputError
 from pixelword.realunify.bottleneck import Bottleneck, find_bottleneck
 from pixelword.realunify.differences import Difference, above_chance, compare_all, holm, paired
 from pixelword.realunify.page.arms import Arm, EvaluatedRun
+from pixelword.realunify.page.half_lines import told_of
 from pixelword.realunify.page.numbers import TIE, average, change, differs, listed, p_text
 from pixelword.realunify.taxonomy import CATEGORIES, CHANCE, Protocol, Status, Track
 from pixelword.report import Heading, Paragraph, Piece, Strong, sentence
@@ -49,6 +50,7 @@ def cautions(run: EvaluatedRun) -> list[Piece]:
         expected = sum(len(arm.expected) for arm in run.arms.values())
         text = f"{missing} of {expected} expected items have no result yet; they count as wrong."
         pieces.append(Paragraph(text, tone="warning"))
+    pieces += [Paragraph(told_of(name), tone="warning") for name in run.half_written]
     calls = [call for record in run.records for call in record.calls]
     calls += [vote.call for record in run.records for polled in record.polled for vote in polled.votes]
     rerouted = sorted({f"{call.model} was answered by {call.reported}" for call in calls if call.rerouted})
