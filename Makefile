@@ -5,7 +5,7 @@ OUT ?= runs/demo
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench package clean
 .DELETE_ON_ERROR:
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test    lint, strict type check, and every test"
 	@echo "make lint    lint and type check only"
 	@echo "make bench   measure speed; results go to benchmarks/results, the page to docs/benchmarks.md"
+	@echo "make package build wheel and sdist into dist/, and try the wheel's demo in an empty environment"
 	@echo "make clean   remove .venv and caches; runs/ stays"
 
 demo: $(VENV)/.installed-demo
@@ -29,6 +30,16 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 	$(BIN)/python benchmarks/page.py
+
+# The wheel from the checkout and the one from the sdist are the same bytes; then the wheel alone has to do.
+package: $(VENV)/.installed-dev
+	rm -rf dist build/package
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/python -m pip wheel --no-deps --wheel-dir build/package dist/*.tar.gz
+	cmp dist/*.whl build/package/*.whl
+	away=$$(mktemp -d) && cp constraints.txt dist/*.whl $$away && $(BIN)/python -m venv $$away/venv && cd $$away && \
+		set -- *.whl && venv/bin/python -m pip install -c constraints.txt "./$$1[demo]" && \
+		venv/bin/pixelword demo --fast --out demo && rm -rf $$away
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
