@@ -27,14 +27,25 @@ def report(
     show_items: Annotated[
         bool, typer.Option("--show-items", help="Put in the data's prompts and pictures. Keep such a page to yourself.")
     ] = False,
+    direct: Annotated[
+        list[Path] | None,
+        typer.Option(help="Finished file in the released layout, to be put into the folder first; may be repeated."),
+    ] = None,
+    stepwise: Annotated[list[Path] | None, typer.Option(help="The same, of the stepwise protocol.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The benchmark's files, for --direct and --stepwise.")] = None,
+    model: Annotated[str, typer.Option(help="Whose finished files these are.")] = "",
 ) -> None:
-    """Write one offline page about a run, or about several beside each other."""
+    """Write one offline page about a run, or about several beside each other.
+
+    With --direct and --stepwise, finished files are first put into the new folder RUNS names, as a run.
+    """
     from pixelword.realunify import read_block_list
     from pixelword.realunify.judge import calibration_block, read_trials
     from pixelword.realunify.page import build_page, read_runs, with_incomplete
     from pixelword.realunify.page import export as write_numbers
     from pixelword.realunify.page.half_lines import told_of
 
+    put_in_finished(runs, direct or [], stepwise or [], data, model)
     read = read_runs(runs, scoring=scoring)
     if block_list is not None:
         known = {item for run in read for arm in run.arms.values() for item in arm.expected}
@@ -52,6 +63,26 @@ def report(
     if export is not None:
         for path in write_numbers(export, built, show_items=show_items):
             typer.echo(f"numbers: {path}")
+
+
+def put_in_finished(runs: list[Path], direct: list[Path], stepwise: list[Path], data: Path | None, model: str) -> None:
+    """Write finished files into the folder of the one run that is named; nothing where there are none."""
+    from pixelword.errors import InputError
+    from pixelword.realunify.imported_run import FinishedFile, import_run
+    from pixelword.realunify.taxonomy import Protocol
+
+    given = ((Protocol.DIRECT, direct), (Protocol.STEPWISE, stepwise))
+    files = [FinishedFile(path, protocol) for protocol, paths in given for path in paths]
+    if not files and data is None and not model:
+        return
+    if len(runs) != 1 or not files or data is None:
+        raise InputError(
+            "finished files go into one new folder, and their items come from the benchmark's files",
+            got=f"{len(runs)} folders, {len(files)} finished files, data {data}",
+            fix="give one folder, --direct or --stepwise with a file, and --data with the benchmark's folder",
+        )
+    for finding in import_run(runs[0], files, data, model):
+        typer.echo(f"file: {finding}", err=True)
 
 
 def calibrate(

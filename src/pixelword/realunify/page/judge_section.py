@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pixelword.realunify.agreement import Calibration
+from pixelword.realunify.imported_run import IMPORTED
 from pixelword.realunify.judge import CalibrationBlock, agreements, corrected_score, disagreement, judge_verdicts
 from pixelword.realunify.page.arms import EvaluatedRun
 from pixelword.realunify.page.numbers import listed
@@ -15,12 +16,16 @@ from pixelword.realunify.taxonomy import Track
 from pixelword.report import Code, Estimate, Heading, Paragraph, Piece, Proportion, Table
 from pixelword.report.pieces import Cell
 
+NOT_JUDGED = "No picture was judged in this run."
+
 
 def judged(runs: Sequence[EvaluatedRun], calibrations: Sequence[CalibrationBlock]) -> list[Piece]:
     """Everything about the judge; a sentence where no picture was judged."""
     pieces: list[Piece] = []
     if not any(record.polled for run in runs for record in run.records):
-        return [Paragraph("No picture was judged in this run.", tone="note")]
+        imported = any(IMPORTED in start.settings for run in runs for start in run.starts)
+        told = "The scores came with imported files, which do not say who judged." if imported else NOT_JUDGED
+        return [Paragraph(told, tone="note")]
     for run in runs:
         text = f"{run.name + ': j' if len(runs) > 1 else 'J'}udged by {listed(run.judges)}."
         pieces.append(Paragraph(text))
