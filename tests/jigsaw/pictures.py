@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -26,3 +28,13 @@ def folder_of(path: Path, count: int = 4) -> Path:
     for number in range(count):
         busy(number).save(path / f"{number}.png")
     return path
+
+
+def claims_to_be_huge(bits: int = 8) -> bytes:
+    """A PNG of a few bytes that says it has 10^10 pixels: of 8 bits in colour, or of 16 in grey."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, bits, 2 if bits == 8 else 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")

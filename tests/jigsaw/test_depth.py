@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -18,7 +21,7 @@ from pixelword.jigsaw.depth_maps import Limits, read_depth, sample_points, usabl
 from pixelword.jigsaw.exr import ExrProblem, read_exr
 from pixelword.jigsaw.markers import STROKES, disc, mark
 from tests.jigsaw.exr_writing import write_exr
-from tests.jigsaw.pictures import busy, plain
+from tests.jigsaw.pictures import busy, claims_to_be_huge, plain
 
 POINTS = ((399, 328), (299, 119), (188, 33), (68, 40), (222, 584), (150, 546))
 
@@ -105,6 +108,46 @@ def test_depth_files_that_are_none_are_refused(tmp_path):
         assert isinstance(found, Refusal), name
         assert found.reason == "unreadable"
     assert read_depth(tmp_path / "gone.npy", "a", None).reason == "missing"
+
+
+def npy(header: str, data: bytes = b"") -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + data
+
+
+def test_a_map_is_as_large_as_allowed_whatever_its_header_claims(tmp_path):
+    claim = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }\n"
+    (tmp_path / "claim.npy").write_bytes(npy(claim))
+    (tmp_path / "claim.png").write_bytes(claims_to_be_huge(bits=16))
+    np.save(tmp_path / "large.npy", np.ones((30, 40), np.float32))
+    (tmp_path / "large.exr").write_bytes(write_exr({"Z": np.ones((30, 40), np.float32)}, 3))
+    PIL.Image.fromarray(np.ones((30, 40), np.uint16)).save(tmp_path / "large.png")
+    for name in ("claim.npy", "claim.png", "large.npy", "large.exr", "large.png"):
+        found = read_depth(tmp_path / name, "a", None, max_pixels=1000)
+        assert isinstance(found, Refusal) and found.reason == "too_large", name
+        if name.startswith("large"):
+            assert np.shape(read_depth(tmp_path / name, "a", None, max_pixels=1200)) == (30, 40)
+
+
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f8", "<f2", "<u2", ">u2", "|u1", "<i4", "<i8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npy_files_are_read_as_numpy_reads_them(kind, order, tmp_path):
+    stored = np.asarray(np.arange(12).reshape(3, 4), dtype=kind, order=order)
+    np.save(tmp_path / "a.npy", stored)
+    assert np.array_equal(read_depth(tmp_path / "a.npy", "a", 1.0), np.load(tmp_path / "a.npy"))
+
+
+@given(st.lists(st.tuples(st.integers(0, 199), st.integers(0, 255)), max_size=4), st.integers(0, 200))
+def test_any_npy_file_is_a_map_or_a_refusal(changes, length):
+    stream = io.BytesIO()
+    np.save(stream, np.arange(18, dtype=np.float32).reshape(3, 6))
+    data = bytearray(stream.getvalue())
+    for place, value in changes:
+        data[place] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.npy"
+        path.write_bytes(data[:length] if length < 200 else data)
+        found = read_depth(path, "a", 1e30)
+    assert isinstance(found, Refusal) or found.dtype == np.float32
 
 
 def test_usable_pixels_are_in_range_and_off_the_edges():

@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import struct
 import sys
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +38,7 @@ from pixelword.jigsaw import (
     video_folder,
     video_rows,
 )
-from tests.jigsaw.pictures import busy, folder_of, plain
+from tests.jigsaw.pictures import busy, claims_to_be_huge, folder_of, plain
 from tests.jigsaw.room import POSES, shoot
 
 
@@ -53,16 +51,6 @@ def reasons(samples: object, task: object = None) -> dict[str, str]:
     ledger = Ledger()
     list(puzzles(samples, task or ImageJigsaw(rows=2, columns=2), seed=0, ledger=ledger))
     return {refusal.sample: reason for reason in ledger.counts for refusal in ledger.first(reason)}
-
-
-def claims_to_be_huge() -> bytes:
-    """A PNG of a few bytes that says it has 10^10 pixels."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def bad_folder(folder: Path) -> dict[str, str]:

@@ -102,7 +102,7 @@ class DepthJigsaw(PuzzleSettings):
             return list(sample.points)
         if sample.depth is None:
             return Refusal(sample.id, "missing", "neither depth nor points")
-        depth = read_depth(sample.depth, sample.id, sample.depth_scale)
+        depth = read_depth(sample.depth, sample.id, sample.depth_scale, max_pixels=self.max_pixels)
         if isinstance(depth, Refusal):
             return depth
         stretch = (picture.height / depth.shape[0], picture.width / depth.shape[1])

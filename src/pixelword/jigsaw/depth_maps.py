@@ -5,8 +5,9 @@ H rows, W columns of a map.
 
 from __future__ import annotations
 
-import io
 import math
+import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,20 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from pixelword.jigsaw.draws import Key
-from pixelword.jigsaw.exr import read_exr
-from pixelword.jigsaw.pictures import UNDECODABLE
+from pixelword.jigsaw.exr import ExrTooLarge, read_exr
+from pixelword.jigsaw.pictures import MAX_PIXELS, UNDECODABLE
 from pixelword.jigsaw.refusals import Refusal
 
 MILLIMETRES = 0.001
 """Metres per step of a map of whole numbers, as ScanNet and most depth cameras store it."""
+
+MOST_HEADER = 4096
+"""Bytes of an npy file's header that are looked at; NumPy writes 128 for a map."""
+NPY_HEADER = re.compile(
+    rb"\s*\{\s*'descr':\s*'(?P<kind>[<>|=](?:[ui][1248]|f[248]))',\s*'fortran_order':\s*(?P<columns>True|False),\s*"
+    rb"'shape':\s*\((?P<height>\d{1,9}),\s*(?P<width>\d{1,9})(?:,\s*1)?,?\s*\),?\s*\}\s*"
+)
+"""What an npy file says of a map, in the order of keys that NumPy writes. See numpy.lib.format."""
 
 Depth = Path | NDArray[np.generic]
 
@@ -48,17 +57,22 @@ class Limits:
     tries: int = 64
 
 
-def read_depth(source: Depth, sample: str, scale: float | None) -> NDArray[np.float32] | Refusal:
-    """A map in metres, float32 [H, W], or why there is none. Never unpickles.
+def read_depth(
+    source: Depth, sample: str, scale: float | None, *, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.float32] | Refusal:
+    """A map in metres, float32 [H, W], or why there is none. Never unpickles, and sizes are looked at before pixels.
 
     Args:
         source: a 16-bit PNG, an npy file, an EXR file, or an array.
         scale: metres per stored unit; by default 0.001 for whole numbers, 1 for others.
+        max_pixels: width times height at most.
     """
     try:
-        stored = decode(source) if isinstance(source, Path) else source
+        stored = decode(source, max_pixels) if isinstance(source, Path) else source
     except FileNotFoundError:
         return Refusal(sample, "missing", str(source))
+    except (TooLarge, ExrTooLarge, PIL.Image.DecompressionBombError) as error:
+        return Refusal(sample, "too_large", f"{source}: {error}"[:200])
     except UNDECODABLE as error:  # ExrProblem and numpy's complaints are ValueErrors
         return Refusal(sample, "unreadable", f"{source}: {' '.join(str(error).split())}"[:200])
     if stored.ndim == 3 and stored.shape[2] == 1:
@@ -66,20 +80,59 @@ def read_depth(source: Depth, sample: str, scale: float | None) -> NDArray[np.fl
     if stored.ndim != 2 or stored.dtype.kind not in "uif" or 0 in stored.shape:
         return Refusal(sample, "unreadable", f"a depth map of shape {stored.shape} and type {stored.dtype}")
     metres = scale if scale is not None else 1.0 if stored.dtype.kind == "f" else MILLIMETRES
-    return np.asarray(stored, dtype=np.float32) * np.float32(metres)
+    with np.errstate(over="ignore"):  # beyond float32 is infinity, which is no depth
+        return np.asarray(stored, dtype=np.float32) * np.float32(metres)
 
 
-def decode(path: Path) -> NDArray[np.generic]:
-    data = path.read_bytes()
+class TooLarge(ValueError):
+    """A map of more pixels than allowed, by what its header says."""
+
+
+def decode(path: Path, max_pixels: int) -> NDArray[np.generic]:
+    """What is stored.
+
+    Raises:
+        TooLarge, ExrTooLarge, DecompressionBombError: more pixels than allowed.
+        OSError, SyntaxError, ValueError, EOFError, struct.error: no map, or a damaged one.
+    """
     if path.suffix.lower() == ".exr":
-        return read_exr(data)
+        return read_exr(path.read_bytes(), most_pixels=max_pixels)
     if path.suffix.lower() == ".npy":
-        array: NDArray[np.generic] = np.load(io.BytesIO(data), allow_pickle=False)
-        return array
-    with PIL.Image.open(io.BytesIO(data)) as file:
-        if file.mode not in {"I;16", "I;16B", "I", "F"}:
-            raise ValueError(f"a picture of mode {file.mode}; a depth map has one channel of 16 bits")
-        return np.asarray(file)
+        return read_npy(path, max_pixels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with PIL.Image.open(path) as file:
+            if file.mode not in {"I;16", "I;16B", "I", "F"}:
+                raise ValueError(f"a picture of mode {file.mode}; a depth map has one channel of 16 bits")
+            check_size(file.width, file.height, max_pixels)
+            return np.asarray(file)
+
+
+def read_npy(path: Path, max_pixels: int) -> NDArray[np.generic]:
+    """A map out of an npy file. Its header is matched, not evaluated, and what it claims is checked before it is read.
+
+    Raises:
+        TooLarge: more pixels than allowed.
+        ValueError: no npy file, damaged, or no map of numbers.
+    """
+    with path.open("rb") as file:
+        start = file.read(MOST_HEADER)
+    wide = 2 if start[6:7] == b"\x01" else 4
+    length = int.from_bytes(start[8 : 8 + wide], "little")
+    said = NPY_HEADER.fullmatch(start[8 + wide : 8 + wide + length])
+    if start[:6] != b"\x93NUMPY" or said is None:
+        raise ValueError("no npy file of a map of numbers, [H, W] or [H, W, 1]")
+    kind, height, width = np.dtype(said["kind"].decode()), int(said["height"]), int(said["width"])
+    check_size(width, height, max_pixels)
+    stored = np.fromfile(path, kind, width * height, offset=8 + wide + length)
+    if len(stored) < width * height:
+        raise ValueError(f"{len(stored)} of {width * height} numbers")
+    return stored.reshape(height, width, order="F" if said["columns"] == b"True" else "C")
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise TooLarge(f"{width} x {height} pixels")
 
 
 def usable(depth: NDArray[np.float32], limits: Limits) -> NDArray[np.bool_]:

@@ -24,6 +24,10 @@ class ExrProblem(ValueError):
     """What this reader cannot read, or nobody could."""
 
 
+class ExrTooLarge(ExrProblem):
+    """More pixels than wanted, by what its header says."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What is needed of a header: channels as (name, kind), sizes, compression, and where the header ends."""
@@ -36,17 +40,21 @@ class Header:
     end: int
 
 
-def read_exr(data: bytes, channel: str | None = None) -> NDArray[np.float32]:
+def read_exr(data: bytes, channel: str | None = None, *, most_pixels: int | None = None) -> NDArray[np.float32]:
     """One channel as float32 [height, width].
 
     Args:
         channel: its name; by default the only one, or the first there is of `DEPTH_NAMES`.
+        most_pixels: width times height at most; looked at before any pixel is.
 
     Raises:
+        ExrTooLarge: more.
         ExrProblem: damaged, or tiled, multi-part, deep, subsampled, or compressed in another way.
     """
     try:
         header = read_header(data)
+        if most_pixels is not None and header.width * header.height > most_pixels:
+            raise ExrTooLarge(f"{header.width} x {header.height} pixels")
         return read_lines(data, header, pick(header, channel))
     except ExrProblem:
         raise

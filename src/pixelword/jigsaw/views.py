@@ -216,7 +216,7 @@ class PoseJigsaw(ViewSettings):
         for view, pose in zip(sample.views, poses, strict=True):
             if view.depth is None or view.camera is None:
                 continue
-            depth = read_depth(view.depth, sample.id, view.depth_scale)
+            depth = read_depth(view.depth, sample.id, view.depth_scale, max_pixels=self.max_pixels)
             picture = read_picture(view.image, sample.id, max_pixels=self.max_pixels, upright=False)
             if isinstance(depth, Refusal):
                 return depth
