@@ -6,6 +6,7 @@ import pytest
 
 from pixelword.cli.main import run
 from pixelword.cli.realunify import read_plan
+from pixelword.errors import ConfigError
 from tests.realunify.harness import KEY, Loopback, Plan, known
 
 # Both come from Inspect: a deprecated argument inside its display, and streams that it leaves to the collector.
@@ -42,8 +43,21 @@ def test_run_score_compare_and_plan(tmp_path, capsys, monkeypatch):
 
 
 def test_a_cap_of_nothing_is_a_cap():
-    assert read_plan(None, {"run.max_cost": 0.0}, None).run.max_cost == 0.0
-    assert read_plan(None, {"run.max_cost": None, "protocols": [], "run.data": ""}, None) == read_plan(None, {}, None)
+    assert read_plan({"max_cost": 0.0}).run.max_cost == 0.0
+    assert read_plan({"max_cost": None, "protocol": [], "data": "", "judge": None}) == read_plan({})
+
+
+def test_judges_have_their_addresses_and_presets_their_wordings():
+    one = read_plan({"judge": ["a/b"], "judge_url": ["http://x/v1"]})
+    assert [(each.name, each.args) for each in one.models.judge] == [("a/b", {"base_url": "http://x/v1"})]
+    two = read_plan({"judge": ["a/b", "paper"], "judge_url": ["http://x/v1", ""]})
+    assert [(each.name, each.args) for each in two.models.judge] == [
+        ("a/b", {"base_url": "http://x/v1"}),
+        ("pixelword-gemini/gemini-2.5-pro", {}),
+    ]
+    assert two.run.judge_wording == "paper_v1" and one.run.judge_wording == "strict_v1"
+    with pytest.raises(ConfigError, match="address of its own"):
+        read_plan({"judge": ["a/b", "c/d"], "judge_url": ["http://x/v1"]})
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def test_a_server_reads_draws_and_edits(make, picture):
         (405, "", NotSupported, "cannot do"),
         (501, "", NotSupported, "cannot do"),
         (400, "blocked by moderation", Refused, "moderation"),
+        (400, "Unknown parameter: 'moderation'", CallFailed, "rejects"),
     ],
 )
 def test_what_each_status_means(status, text, error, says):
@@ -123,6 +124,48 @@ def test_no_key_no_call(monkeypatch):
     with pytest.raises(ConfigError, match="no key"):
         OpenAiHttp("gpt-image-2")
     assert OpenAiHttp("local", base_url="http://127.0.0.1:9/v1").http.headers == {}
+
+
+@pytest.mark.parametrize("address", ["http://me:secret@here/v1", "http://secret@here/v1", "http://here/v1?key=secret"])
+def test_a_secret_in_an_address_is_refused_and_not_repeated(address):
+    with pytest.raises(ConfigError, match="would stand in the log") as caught:
+        Http(address, "")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_repeats_the_key_in_a_reply_is_cut():
+    assert Http("http://x", KEY).read_object(f'{{"text": "{KEY}"}}'.encode()) == {"text": "[key]"}
+
+
+class Foreign(Exception):
+    """As the libraries of vendors raise it."""
+
+    def __init__(self, text, **held):
+        super().__init__(text)
+        self.__dict__.update(held)
+
+
+@pytest.mark.parametrize(
+    ("error", "means"),
+    [
+        (Foreign("bad key", status_code=401), RunStopped),
+        (Foreign("no model", code=404), RunStopped),
+        (Foreign("insufficient_quota", response=types.SimpleNamespace(status_code=429)), RunStopped),
+        (Foreign("too large", status_code=400), CallFailed),
+        (Foreign("oh", status_code=500), CallFailed),
+        (Foreign("a mistake of ours"), Foreign),
+        (Foreign("a code of its own", code="bad"), Foreign),
+    ],
+)
+def test_errors_of_other_libraries_mean_what_their_status_does(error, means):
+    pytest.importorskip("inspect_ai")
+    from pixelword.realunify.inspecting.foreign_errors import ErrorsByStatus
+
+    with pytest.raises(means), ErrorsByStatus():
+        raise error
+    with pytest.raises(CallFailed) as caught, ErrorsByStatus():
+        raise Foreign(f"you sent {KEY}", status_code=400)
+    assert KEY not in str(caught.value)
 
 
 def test_replies_of_other_shapes():
@@ -234,6 +277,38 @@ def test_a_pipeline_draws_and_edits(monkeypatch, picture):
     drawn, edited = call(backend, sized, Request(Operation.EDIT, "red", (picture,)))
     assert (read_header(drawn.picture).width, read_header(edited.picture).height) == (64, 32)
     assert seen == [("a cat", None, {"num_inference_steps": 4}), ("red", (40, 30), {"num_inference_steps": 4})]
+
+
+class Strict:
+    """A pipeline that takes two arguments, and cannot draw cats."""
+
+    def __call__(self, prompt, width=48, height=32):
+        if "cat" in prompt:
+            raise ValueError("`height` has to be divisible by 16")
+        return types.SimpleNamespace(images=[Image.new("RGB", (width, height))])
+
+
+def pipeline_of(can="generate,edit", **arguments):
+    backend = DiffusersPipeline("x/y", can=can, device="cpu", dtype="float32", **arguments)
+    backend.loaded = Strict()
+    return backend
+
+
+def test_an_argument_that_a_pipeline_does_not_take_stops_the_run(picture):
+    pytest.importorskip("torch")
+    dog = Request(Operation.GENERATE, "a dog", settings={"size": "16x16"})
+    assert call(pipeline_of(), dog)[0].picture
+    for backend, request, name in (
+        (pipeline_of(num_inference_step=4), dog, "num_inference_step"),
+        (pipeline_of(), Request(Operation.GENERATE, "a dog", settings={"heigth": 3}), "did you mean 'height'"),
+        (pipeline_of(), Request(Operation.EDIT, "a dog", (picture,)), "leave edit out"),
+        (pipeline_of(), Request(Operation.GENERATE, "a dog", settings={"size": "large"}), "width x height"),
+    ):
+        with pytest.raises(RunStopped, match=name):
+            call(backend, request)
+    with pytest.raises(CallFailed, match="divisible") as failed:
+        call(pipeline_of(), Request(Operation.GENERATE, "a cat"))
+    assert not failed.value.again
 
 
 @pytest.mark.parametrize("wrong", [{"device": "cuda:99"}, {"device": "gpu"}, {"dtype": "bf16"}])

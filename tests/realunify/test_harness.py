@@ -8,15 +8,18 @@ from __future__ import annotations
 import gc
 import json
 import subprocess
+from collections import Counter
 from fractions import Fraction
 
 import pytest
 from inspect_ai.log import read_eval_log
 
+from pixelword.cli.realunify_summary import summary
 from pixelword.errors import BackendError, ConfigError
 from pixelword.realunify import Protocol, Status, score_table
 from pixelword.realunify.backends import RunStopped
 from pixelword.realunify.inspecting.running import run_plan, score_again
+from pixelword.realunify.judge import agreements
 from pixelword.realunify.store import Store, results_of
 from tests.realunify.harness import (
     KEY,
@@ -123,6 +126,29 @@ def test_what_cannot_get_better_stops_the_run_with_one_sentence(tmp_path, status
     assert str(status) in str(caught.value)
 
 
+def test_a_request_that_is_refused_every_time_stops_the_run_and_does_not_bind_the_folder(tmp_path):
+    out = tmp_path / "run"
+    with Loopback(Plan(always=(400, "Invalid size in request 1"), side=64), known(3)) as server:
+        with pytest.raises(RunStopped, match="failed alike") as caught:
+            run_plan(plan_for(server, out, 3, run={"at_once": 1}, protocols=["direct"]))
+        assert "Invalid size" in str(caught.value)
+        assert sum(server.asked.values()) == 5, "no retry, and no sixth"
+        assert set(statuses(out)) <= {"stage2_failed"}
+        server.plan.always = None
+        other = {"name": "pixelword-openai/second", "args": {"base_url": server.url}}
+        run_plan(plan_for(server, out, 3, protocols=["direct"], models={"model": other}))
+    assert statuses(out) == {"ok": 30}
+    assert {record.models["model"] for record in Store(out).runs()} >= {"pixelword-openai/second"}
+
+
+def test_refusals_of_single_items_stay_theirs(tmp_path):
+    """Everything is refused after the first answers: these are failures of items, and the run goes to its end."""
+    out = tmp_path / "run"
+    with Loopback(Plan(always=(400, "too long"), after=2, side=64), known(3)) as server:
+        run_plan(plan_for(server, out, 3, run={"at_once": 1}, protocols=["direct"], tracks=["GEU"]))
+    assert statuses(out) == {"ok": 2, "stage2_failed": 10}
+
+
 def test_a_quota_that_ends_in_the_middle_leaves_what_was_answered(tmp_path):
     out = tmp_path / "run"
     with Loopback(Plan(always=(429, "insufficient_quota"), after=30, side=64), known(NUMBER)) as server:
@@ -133,6 +159,25 @@ def test_a_quota_that_ends_in_the_middle_leaves_what_was_answered(tmp_path):
         run_plan(plan_for(server, out, NUMBER))
         assert max(server.asked.values()) <= 2
     assert statuses(out) == {"ok": 2 * ITEMS}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("tinny: {per_request: 1}", "did you mean 'tinny'"),
+        ("tiny: {per_requests: 1}", "per_request"),
+        ("tiny: {per_request: -1}", "tiny"),
+        ("tiny: 3", "tiny"),
+    ],
+)
+def test_a_mistake_in_the_prices_is_refused_before_anything_is_asked(tmp_path, line, sentence):
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(line + "\n", encoding="utf-8")
+    with Loopback(Plan(side=64), known(NUMBER)) as server:
+        run = {"prices": str(prices), "max_cost": 10}
+        with pytest.raises((ConfigError, RunStopped), match=sentence):
+            run_plan(plan_for(server, tmp_path / "run", NUMBER, run=run))
+        assert not server.asked
 
 
 def test_a_cap_stops_and_a_higher_one_goes_on(tmp_path):
@@ -223,6 +268,53 @@ def test_all_protocols_end_and_keep_their_names(tmp_path):
             assert len(record.calls[-1].pictures_in) == 2
         if record.protocol == Protocol.ORACLE_PAIR:
             assert {call.model.rpartition("/")[2] for call in record.calls} == {"tiny", "painter"}
+
+
+def test_a_panel_judges_and_its_agreement_is_told(tmp_path, capsys):
+    """Three judges, one of which always says yes: the majority is right, and the kappa shows who differs."""
+    out = tmp_path / "run"
+    yes = Plan(side=64, says='{"answer": "yes"}')
+    with Loopback(Plan(side=64), known(1)) as server, Loopback(yes) as easy:
+        judges = [
+            {"name": f"pixelword-openai/{name}", "args": {"base_url": where.url}}
+            for name, where in (("first", server), ("second", server), ("easy", easy))
+        ]
+        run_plan(plan_for(server, out, 1, protocols=["direct"], tracks=["UEG"], models={"judge": judges}))
+    records = list(Store(out).items().values())
+    assert {record.status for record in records} == {Status.OK}
+    assert all(record.right == (record.id.index % 3 != 0) for record in records)
+    pairs = {(pair.first.rpartition("/")[2], pair.second.rpartition("/")[2]): pair for pair in agreements(records)}
+    assert pairs["first", "second"].kappa == 1
+    assert pairs["easy", "first"].same < pairs["easy", "first"].questions
+    assert any("kappa 1.00" in line for line in summary(out))
+
+
+def test_votes_have_seeds_of_their_own(tmp_path):
+    out = tmp_path / "run"
+    with Loopback(Plan(side=64), known(1)) as server:
+        run_plan(plan_for(server, out, 1, protocols=["direct"], tracks=["UEG"], run={"judge_votes": 3}))
+    votes = [vote.call for record in Store(out).items().values() for each in record.polled for vote in each.votes]
+    assert Counter(vote.seed for vote in votes) == dict.fromkeys((0, 1000, 2000), len(votes) // 3)
+
+
+def test_a_judge_that_is_down_makes_the_run_incomplete_until_it_is_back(tmp_path):
+    out = tmp_path / "run"
+    down = {"name": "pixelword-openai/judge", "args": {"base_url": "", "backoff": 0.01}}
+    with Loopback(Plan(side=64), known(1)) as server, Loopback(Plan(side=64)) as judge:
+        down["args"]["base_url"] = judge.url
+        only = {"protocols": ["direct"], "tracks": ["UEG"], "models": {"judge": down}}
+        # One reply, so that what follows is no mistake of the settings.
+        judge.plan.always, judge.plan.after = (500, "down"), 1
+        run_plan(plan_for(server, out, 1, **only))
+        table = score_table(
+            results_of(Store(out).items().values(), Protocol.DIRECT), Store(out).expected(Protocol.DIRECT), "direct"
+        )
+        assert table.headline("UEG") is None and statuses(out)["judge_failed"] >= 5
+        assert "wait for a judge" in "\n".join(summary(out))
+        judge.plan.always = None
+        run_plan(plan_for(server, out, 1, **only))
+    assert statuses(out) == {"ok": 6}
+    assert "no headline" not in "\n".join(summary(out))
 
 
 def test_scoring_again_asks_only_the_judge(tmp_path):

@@ -15,13 +15,14 @@ from PIL import Image
 from pixelword.errors import ConfigError, DataError, InputError
 from pixelword.realunify import Question, prompts
 from pixelword.realunify.agreement import Calibration
+from pixelword.realunify.backends import RunStopped
 from pixelword.realunify.judge import (
     PRESETS,
     WORDINGS,
     JudgeSettings,
-    Ledger,
     Prices,
     agreements,
+    beside,
     calibration_block,
     check_rewrite,
     corrected_score,
@@ -50,9 +51,9 @@ PICTURE = ITEM.picture(64)
 FAULTY = ITEM.faulty_picture("missing", 64)
 
 
-def ask(judge, picture=PICTURE, item=ITEM, ledger=None, **values):
+def ask(judge, picture=PICTURE, item=ITEM, **values):
     chosen = JudgeSettings(model="simulated", **values)
-    return asyncio.run(poll(judge, picture, item.questions, chosen, ledger, pause=no_pause))
+    return asyncio.run(poll(judge, picture, item.questions, chosen, pause=no_pause))
 
 
 async def no_pause(_seconds: float) -> None:
@@ -220,30 +221,30 @@ PRICES = Prices(input_per_million=2.0, output_per_million=10.0, per_request=0.00
 
 
 def test_the_forecast_is_what_a_run_then_takes():
-    ledger = Ledger(JudgeSettings(model="j", votes=3, picture_tokens=1000, prices=PRICES))
-    expected = forecast([[q.question for q in ITEM.questions]] * 4, ledger.settings)
+    settings = JudgeSettings(model="j", votes=3, picture_tokens=1000, prices=PRICES)
+    expected = forecast([[q.question for q in ITEM.questions]] * 4, settings)
+    judge = SimulatedJudge()
     for _ in range(4):
-        asyncio.run(poll(SimulatedJudge(), PICTURE, ITEM.questions, ledger.settings, ledger))
-    bill = ledger.bill()
-    assert bill.requests == expected.requests == 4 * 3 * len(ITEM.questions)
-    by_hand = bill.requests * (1000 * 2.0 / 1e6 + 40 * 10.0 / 1e6 + 0.001)
-    assert bill.cost == pytest.approx(by_hand)
-    assert expected.cost == pytest.approx(bill.cost, rel=0.25), "texts come on top of the picture"
+        asyncio.run(poll(judge, PICTURE, ITEM.questions, settings))
+    assert judge.asked == expected.requests == 4 * 3 * len(ITEM.questions)
+    by_hand = judge.asked * (1000 * 2.0 / 1e6 + 40 * 10.0 / 1e6 + 0.001)
+    assert expected.cost == pytest.approx(by_hand, rel=0.25), "texts come on top of the picture"
     assert expected.cost <= expected.most
 
 
-@given(st.floats(0.0, 0.2), st.sampled_from([1, 3]))
-@settings(max_examples=30, deadline=None)
-def test_a_cap_is_never_passed_and_what_was_not_sent_is_open(cap, votes):
-    judge = SimulatedJudge(false_no=0.2)
-    ledger = Ledger(JudgeSettings(model="j", votes=votes, cap=cap, prices=PRICES, max_tokens=100, picture_tokens=1000))
-    polled = asyncio.run(poll(judge, PICTURE, ITEM.questions, ledger.settings, ledger))
-    assert ledger.spent <= cap
-    assert judge.asked == ledger.requests
-    assert ledger.stopped == (judge.asked < votes * len(ITEM.questions))
-    if ledger.stopped and votes == 1:
-        assert decide(polled) == (Status.JUDGE_FAILED, None)
-    assert ledger.reserved == pytest.approx(0)
+def test_what_stops_one_request_lets_the_others_end():
+    ended = []
+
+    async def judge(picture, request, attempt):
+        if attempt.vote == 0:
+            raise RunStopped("the cap")
+        await asyncio.sleep(0.01)
+        ended.append(attempt.vote)
+        return call('{"answer": "yes"}')
+
+    with pytest.raises(RunStopped, match="the cap"):
+        asyncio.run(poll(judge, PICTURE, ITEM.questions[:1], JudgeSettings(model="j", votes=3)))
+    assert ended == [1, 2], "a reply on its way is paid for, and kept"
 
 
 # Panels
@@ -284,6 +285,14 @@ def test_a_panel_of_two_that_disagree_is_open():
     assert decide(polled) == (Status.JUDGE_UNPARSED, None)
     with pytest.raises(ConfigError, match="different names"):
         asyncio.run(poll_panel([good, good], PICTURE, ITEM.questions, [JudgeSettings(model="good")] * 2))
+
+
+def test_two_scorings_of_one_run_agree_as_far_as_their_judges_do():
+    one = record(asyncio.run(poll(SimulatedJudge(name="a"), PICTURE, ITEM.questions, JudgeSettings(model="a"))))
+    other = record(asyncio.run(poll(SimulatedJudge(name="b"), PICTURE, ITEM.questions, JudgeSettings(model="b"))))
+    (pair,) = agreements(beside({one.key: one}, {other.key: other}))
+    assert (pair.first, pair.second, pair.same) == ("a", "b", len(ITEM.questions))
+    assert beside({one.key: one}, {one.key: one}) == [], "one judge twice is no pair"
 
 
 # Calibration

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 
 from pixelword.cli.extras import needs
 from pixelword.cli.realunify_report import calibrate, check, report
+from pixelword.cli.realunify_summary import summary
 
 if TYPE_CHECKING:
     from pixelword.realunify.run_settings import RunPlan
@@ -26,9 +29,18 @@ ModelName = Annotated[
 ]
 Understander = Annotated[str, typer.Option(help="Reads and rewrites, in the place of --model.")]
 Generator = Annotated[str, typer.Option(help="Draws and edits, in the place of --model.")]
-Judge = Annotated[str, typer.Option(help="Answers the questions about pictures. The mini has its own.")]
+Judges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--judge",
+        help="Answers the questions about pictures; several make a panel. Also a preset: qwen3-vl-32b, "
+        "qwen2.5-vl-72b, paper. The mini has its own.",
+    ),
+]
 Url = Annotated[str, typer.Option(help="Address of the server of --model, up to /v1.")]
-JudgeUrl = Annotated[str, typer.Option(help="Address of the judge's server.")]
+JudgeUrls = Annotated[
+    list[str] | None, typer.Option("--judge-url", help="Address of the judge's server; one for each of several.")
+]
 Protocols = Annotated[list[str] | None, typer.Option("--protocol", help="May be repeated. Default: direct, stepwise.")]
 Tracks = Annotated[list[str] | None, typer.Option("--track", help="UEG, GEU; both by default.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Items of each category.")]
@@ -42,32 +54,73 @@ Setting = Annotated[list[str] | None, typer.Option("--set", help="Any value, as 
 Display = Annotated[str, typer.Option(help="Inspect's display: full, rich, plain, log or none.")]
 
 
-def read_plan(file: Path | None, words: dict[str, Any], settings: list[str] | None) -> RunPlan:
-    """The plan from its file, then the options, then `--set`."""
-    import json
+PLACES = {
+    "out": "run.out",
+    "data": "run.data",
+    "model": "models.model.name",
+    "url": "models.model.args.base_url",
+    "understander": "models.understander.name",
+    "generator": "models.generator.name",
+    "protocol": "protocols",
+    "track": "tracks",
+    "limit": "run.limit",
+    "mini_number": "run.mini_number",
+    "at_once": "run.at_once",
+    "max_cost": "run.max_cost",
+    "prices": "run.prices",
+    "accept_data_license": "run.accept_data_license",
+}
+"""Option -> the setting of `RunPlan` that it stands for."""
 
+
+def read_plan(options: Mapping[str, Any]) -> RunPlan:
+    """The plan from its file, then the options of a command, then `--set`."""
     from pixelword.config import load_settings
     from pixelword.realunify.run_settings import RunPlan
 
+    words = {PLACES[name]: str(value) if name == "out" else value for name, value in options.items() if name in PLACES}
+    words |= judge_words(options.get("judge") or [], options.get("judge_url") or [])
     given = [f"{key}={json.dumps(value)}" for key, value in words.items() if said(value)]
-    return load_settings(RunPlan, file, [*given, *(settings or [])])
+    return load_settings(RunPlan, options.get("plan"), [*given, *(options.get("setting") or [])])
+
+
+def judge_words(judges: list[str], urls: list[str]) -> dict[str, Any]:
+    """The settings that `--judge` and `--judge-url` stand for; a preset brings its wording.
+
+    Raises:
+        ConfigError: another number of addresses than of judges.
+    """
+    from pixelword.errors import ConfigError
+    from pixelword.realunify.judge import PRESETS
+
+    wordings = {PRESETS[name].wording for name in judges if name in PRESETS}
+    names = [PRESETS[name].model if name in PRESETS else name for name in judges]
+    words: dict[str, Any] = {"run.judge_wording": next(iter(wordings)) if len(wordings) == 1 else ""}
+    if len(names) <= 1 and len(urls) <= 1:
+        return words | {"models.judge.name": "".join(names), "models.judge.args.base_url": "".join(urls)}
+    if urls and len(urls) != len(names):
+        fix = 'give --judge-url as often as --judge, in the same order; "" where a judge needs none'
+        raise ConfigError("each judge has an address of its own", got=f"{len(names)} and {len(urls)}", fix=fix)
+    several = zip(names, urls or [""] * len(names), strict=True)
+    return words | {"models.judge": [{"name": name, "args": {"base_url": url} if url else {}} for name, url in several]}
 
 
 def said(value: Any) -> bool:
     """Whether an option was given; a cap of 0 was, and lets nothing be spent."""
-    return value is not None and value is not False and value not in ("", [])
+    return value is not None and value is not False and value not in ("", [], ())
 
 
 @realunify.command()
 def run(
+    context: typer.Context,
     out: Out,
     data: Data = "",
     model: ModelName = "",
     url: Url = "",
     understander: Understander = "",
     generator: Generator = "",
-    judge: Judge = "",
-    judge_url: JudgeUrl = "",
+    judge: Judges = None,
+    judge_url: JudgeUrls = None,
     protocol: Protocols = None,
     track: Tracks = None,
     limit: Limit = None,
@@ -86,35 +139,18 @@ def run(
     """
     with needs("eval"):
         from pixelword.realunify.inspecting.running import run_plan
-    words = {
-        "run.out": str(out),
-        "run.data": data,
-        "models.model.name": model,
-        "models.model.args.base_url": url,
-        "models.understander.name": understander,
-        "models.generator.name": generator,
-        "models.judge.name": judge,
-        "models.judge.args.base_url": judge_url,
-        "protocols": protocol,
-        "tracks": track,
-        "run.limit": limit,
-        "run.mini_number": mini_number,
-        "run.at_once": at_once,
-        "run.max_cost": max_cost,
-        "run.prices": prices,
-        "run.accept_data_license": accept_data_license,
-    }
-    run_plan(read_plan(plan, words, setting), display=display or ("full" if sys.stdout.isatty() else "plain"))
+    run_plan(read_plan(context.params), display=display or ("full" if sys.stdout.isatty() else "plain"))
     for line in summary(out):
         typer.echo(line)
 
 
 @realunify.command()
 def score(
+    context: typer.Context,
     out: Out,
     name: Annotated[str, typer.Option(help="Name of this scoring; the run's own stays.")],
-    judge: Judge = "",
-    judge_url: JudgeUrl = "",
+    judge: Judges = None,
+    judge_url: JudgeUrls = None,
     at_once: AtOnce = None,
     max_cost: MaxCost = None,
     prices: PriceFile = "",
@@ -125,27 +161,20 @@ def score(
     """Judge the stored pictures and read the stored replies again, without asking the model."""
     with needs("eval"):
         from pixelword.realunify.inspecting.running import score_again
-    words = {
-        "run.out": str(out),
-        "models.judge.name": judge,
-        "models.judge.args.base_url": judge_url,
-        "run.at_once": at_once,
-        "run.max_cost": max_cost,
-        "run.prices": prices,
-    }
-    score_again(read_plan(plan, words, setting), name, display=display or "plain")
+    score_again(read_plan(context.params), name, display=display or "plain")
     for line in summary(out, name):
         typer.echo(line)
 
 
 @realunify.command("plan")
 def plan_command(
+    context: typer.Context,
     out: Out,
     data: Data = "",
     model: ModelName = "",
     understander: Understander = "",
     generator: Generator = "",
-    judge: Judge = "",
+    judge: Judges = None,
     protocol: Protocols = None,
     track: Tracks = None,
     limit: Limit = None,
@@ -156,25 +185,11 @@ def plan_command(
     setting: Setting = None,
 ) -> None:
     """Say what a run will take, and ask nobody."""
-    words = {
-        "run.out": str(out),
-        "run.data": data,
-        "models.model.name": model,
-        "models.understander.name": understander,
-        "models.generator.name": generator,
-        "models.judge.name": judge,
-        "protocols": protocol,
-        "tracks": track,
-        "run.limit": limit,
-        "run.mini_number": mini_number,
-        "run.prices": prices,
-        "run.accept_data_license": accept_data_license,
-    }
     from pixelword.realunify.costs import Purse, read_prices
-    from pixelword.realunify.planning import cost_of, needs_of
+    from pixelword.realunify.planning import cost_of, needs_of, without_price
     from pixelword.realunify.sources import MiniSize, read_source
 
-    read = read_plan(plan, words, setting)
+    read = read_plan(context.params)
     wanted = read.run
     source = read_source(
         wanted.data,
@@ -192,6 +207,8 @@ def plan_command(
         typer.echo(f"{need.track} {need.protocol}: {need.items} items, {calls}{f', about {cost:.2f}' if cost else ''}")
     for finding in source.record.findings:
         typer.echo(f"data: {finding}")
+    if missing := without_price(read, purse) if wanted.prices else []:
+        typer.echo(f"no price, so not counted: {', '.join(missing)}")
     typer.echo(f"about {total:.2f} in all" if total else "no price given; see --prices")
 
 
@@ -234,38 +251,3 @@ def difference_line(name: str, cell: Any) -> str:
     change = f"{100 * cell.change.value:+6.1f} [{100 * low:+6.1f}, {100 * high:+6.1f}]"
     pairs = cell.pairs
     return f"{name:9} {pairs.asked:5} {pairs.gained:7} {pairs.lost:5}  {change}  {cell.p:7.4f}  {cell.adjusted_p:7.4f}"
-
-
-def summary(out: Path, scoring: str = "default") -> list[str]:
-    """The scores of a folder, one line for each protocol and track."""
-    from pixelword.realunify import Protocol, Status, Track, score_table
-    from pixelword.realunify.store import Store, results_of
-    from pixelword.realunify.taxonomy import CATEGORIES
-
-    store = Store(out)
-    records = list(store.items(scoring).values())
-    found = []
-    for protocol in Protocol:
-        expected = store.expected(protocol)
-        wanted = [result for result in results_of(records, protocol) if result.item in expected]
-        if not expected:
-            continue
-        table = score_table(wanted, expected, protocol)
-        for track in Track:
-            cells = {name: cell for name, cell in table.categories.items() if CATEGORIES[name].track == track}
-            if not cells:
-                continue
-            headline = table.headline(track)
-            row = table.row()
-            shown = ", ".join(f"{CATEGORIES[name].short} {row[CATEGORIES[name].short] or '-'}" for name in cells)
-            statuses = {status: sum(cell.statuses.get(status, 0) for cell in cells.values()) for status in Status}
-            counted = ", ".join(f"{number} {status}" for status, number in statuses.items() if number)
-            missing = sum(cell.missing for cell in cells.values())
-            found.append(
-                f"{protocol} {track}: {headline or 'no headline'} ({shown}); {counted}"
-                + (f", {missing} missing" if missing else "")
-            )
-    spent = sum(call.usage.cost for call in store.calls())
-    calls = sum(1 for _ in store.calls())
-    found.append(f"{calls} stored replies{f', {spent:.2f} spent' if spent else ''}; folder: {out}")
-    return found

@@ -73,11 +73,16 @@ def needs_of(plan: RunPlan, source: Source) -> list[Needs]:
 
 
 def cost_of(need: Needs, plan: RunPlan, purse: Purse) -> float:
-    """What a task costs at the prices of its models, per request and per token."""
+    """What a task costs at the prices of its models, per request and per token; each judge is asked everything."""
     total = 0.0
     for role, (tokens_in, tokens_out) in need.tokens.items():
-        choice = getattr(plan.models, role) or plan.models.model
-        if choice is not None:
-            calls = need.calls[role]
+        calls = need.calls[role]
+        for choice in plan.models.of(role):
             total += calls * purse.price(choice.name, tokens_in // calls, tokens_out // calls)
     return total
+
+
+def without_price(plan: RunPlan, purse: Purse) -> list[str]:
+    """Models of a plan that the estimate counts as free because the price file has no line for them."""
+    names = {choice.name for role in ("understander", "generator", "judge") for choice in plan.models.of(role)}
+    return sorted(name for name in names if not purse.knows(name))

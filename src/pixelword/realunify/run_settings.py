@@ -73,7 +73,20 @@ class Models(Settings):
     model: ModelChoice | None = None
     understander: ModelChoice | None = None
     generator: ModelChoice | None = None
-    judge: ModelChoice | None = None
+    judge: tuple[ModelChoice, ...] = Field(default=(), description="one judge, or a list of judges of other names")
+
+    @field_validator("judge", mode="before")
+    @classmethod
+    def one_or_several(cls, value: Any) -> Any:
+        """A judge alone is written without a list."""
+        return () if value is None else (value,) if isinstance(value, dict | ModelChoice) else value
+
+    def of(self, role: str) -> tuple[ModelChoice, ...]:
+        """Who has a role: its own model, or that which has all but the judge's."""
+        if role == "judge":
+            return self.judge
+        choice = getattr(self, role) or self.model
+        return () if choice is None else (choice,)
 
 
 class RunPlan(Settings):

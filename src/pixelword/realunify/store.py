@@ -60,6 +60,27 @@ class RunRecord(Settings):
     scoring: str = "default"
 
 
+ASKED = ("settings", "seed", "prompt_limit", "mode", "judge_wording", "judge_votes")
+"""Settings of a run on which its replies or their reading depend."""
+
+
+def difference(earlier: RunRecord, record: RunRecord) -> tuple[str, object] | None:
+    """What keeps two starts from sharing a folder: in words, and what it was."""
+    shared = set(earlier.data.sha256) & set(record.data.sha256)
+    if changed := [name for name in sorted(shared) if earlier.data.sha256[name] != record.data.sha256[name]]:
+        return "on other data", changed
+    if (earlier.track, earlier.protocol) != (record.track, record.protocol):
+        return None
+    if earlier.models != record.models:
+        return "of other models", f"{record.models}, earlier {earlier.models}"
+    for name in ASKED:
+        other = record.settings.get(name)
+        one = earlier.settings.get(name, other)
+        if one != other:
+            return "with other settings", f"{name} {other}, earlier {one}"
+    return None
+
+
 class Store:
     """The folder of a run, opened for reading, or for writing by one process at a time.
 
@@ -75,6 +96,7 @@ class Store:
         self.replies: dict[str, Call] = {}
         self.lock: int | None = None
         self.writers: dict[str, int] = {}
+        self.starting: RunRecord | None = None
 
     def __enter__(self) -> Self:
         return self.open()
@@ -115,32 +137,56 @@ class Store:
     def keep_call(self, call: Call) -> None:
         """Store a call that the model answered; a failure on the way is not kept and will be asked again."""
         if call.answered and call.key not in self.replies:
+            self.written_down()
             self.append(REPLIES, call)
             self.replies[call.key] = call
 
     def keep_item(self, record: ItemRecord) -> None:
+        self.written_down()
         self.append(items_file(record.scoring), record)
 
     def keep_run(self, record: RunRecord) -> None:
         self.append(RUNS, record)
 
-    def same_run(self, record: RunRecord) -> None:
-        """Refuse a start that would mix its items with those of other data or other models.
+    def begin(self, record: RunRecord) -> None:
+        """Announce a start of a task; it is written down before the first reply or item of it.
+
+        So a start that is stopped by a wrong setting before anything came of it does not bind the folder.
+
+        Raises:
+            DataError: it would mix its items with those of other data, models or settings.
+        """
+        self.starting = None
+        self.check_same(record)
+        self.starting = record
+
+    def written_down(self) -> None:
+        if self.starting is not None:
+            record, self.starting = self.starting, None
+            self.keep_run(record)
+
+    def check_same(self, record: RunRecord) -> None:
+        """Compare with the earlier starts of which something came.
 
         Raises:
             DataError: says what was different in an earlier start of the same track and protocol.
         """
         for earlier in self.runs():
-            shared = set(earlier.data.sha256) & set(record.data.sha256)
-            changed = [name for name in sorted(shared) if earlier.data.sha256[name] != record.data.sha256[name]]
-            if changed:
-                raise DataError("this folder holds a run on other data", got=changed, fix="give another folder")
-            if (earlier.track, earlier.protocol) == (record.track, record.protocol) and earlier.models != record.models:
+            what = difference(earlier, record)
+            if what is not None and self.came_of(earlier):
                 raise DataError(
-                    "this folder holds a run of other models",
-                    got=f"{record.models}, earlier {earlier.models}",
+                    f"this folder holds a run {what[0]}",
+                    got=what[1],
                     fix="give another folder; for another judge use `pixelword realunify score`",
                 )
+
+    def came_of(self, start: RunRecord) -> bool:
+        """Whether a model answered for any item of a start's track and protocol."""
+        return any(
+            (record.track, record.protocol) == (start.track, start.protocol)
+            and any(call.answered for call in record.calls)
+            for record in self.items().values()
+        )
 
     def keep_picture(self, content: bytes) -> StoredPicture:
         """Store a picture under the hash of its bytes.

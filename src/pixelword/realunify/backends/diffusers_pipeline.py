@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import io
-from functools import partial
 from typing import Any
 
-from pixelword.errors import BackendError, ConfigError
-from pixelword.realunify.backends.calls import Answer, Backend, CallFailed, NotSupported, Operation, Request, RunStopped
+from pixelword.errors import BackendError, ConfigError, nearest
+from pixelword.realunify.backends.calls import Answer, Operation, Request, RunStopped
 from pixelword.realunify.backends.calls import operations as read_operations
+from pixelword.realunify.backends.in_process import InProcess
 from pixelword.realunify.paths import open_picture
 
 
-class DiffusersPipeline(Backend):
-    """A pipeline, loaded at its first call.
+class DiffusersPipeline(InProcess):
+    """A pipeline.
 
     Args:
         model: a folder, or owner/name on the hub.
@@ -23,33 +24,16 @@ class DiffusersPipeline(Backend):
         arguments: further ones of the pipeline's call, such as num_inference_steps and guidance_scale.
     """
 
-    at_once = 1
+    lacks = "this pipeline is said not to have this step"
 
     def __init__(
         self, model: str, can: str = "generate", device: str = "cuda", dtype: str = "bfloat16", **arguments: Any
     ) -> None:
-        self.model, self.can, self.device, self.dtype = model, read_operations(can), device, dtype
+        super().__init__(model)
+        self.can, self.device, self.dtype = read_operations(can), device, dtype
         self.arguments = arguments
-        self.pipeline: Any = None
-        self.turn: Any = None
-
-    async def call(self, request: Request) -> Answer:
-        import anyio
-
-        if request.operation not in self.can:
-            fix = "give the role to another model, or say can=generate,edit"
-            raise NotSupported("this pipeline is said not to have this step", got=request.operation, fix=fix)
-        if self.turn is None:
-            self.turn = anyio.Lock()
-        async with self.turn:
-            return await anyio.to_thread.run_sync(partial(self.answer, request))
 
     def load(self) -> Any:
-        """The pipeline.
-
-        Raises:
-            RunStopped: the library is absent, the pipeline cannot be loaded, or there is no such device or dtype.
-        """
         try:
             from diffusers import DiffusionPipeline  # type: ignore[import-not-found,unused-ignore]
 
@@ -71,9 +55,27 @@ class DiffusersPipeline(Backend):
             raise RunStopped("the pipeline cannot be loaded", got=got, fix="check its name") from error
         return pipeline.to(place)
 
-    def answer(self, request: Request) -> Answer:
-        if self.pipeline is None:
-            self.pipeline = self.load()
+    def check(self, request: Request) -> None:
+        """Every argument against the signature of the pipeline's call."""
+        taken = inspect.signature(type(self.loaded).__call__).parameters
+        if any(each.kind == inspect.Parameter.VAR_KEYWORD for each in taken.values()):
+            return
+        for name in self.names(request):
+            if name not in taken:
+                known = [each for each in taken if each != "self"]
+                fix = "leave edit out of can=..." if name == "image" else nearest(name, known)
+                raise RunStopped(
+                    f"{type(self.loaded).__name__} does not take the argument {name!r}", got=self.model, fix=fix
+                )
+
+    def names(self, request: Request) -> list[str]:
+        """The arguments of a call, by name; `size` is two of them."""
+        found = {"prompt": None, **self.arguments, **request.settings}
+        pixels = ["width", "height"] if found.pop("size", None) else []
+        seed = [] if request.seed is None else ["generator"]
+        return [*found, *pixels, *seed, *(["image"] if request.operation == Operation.EDIT else [])]
+
+    def respond(self, request: Request) -> Answer:
         import torch
 
         arguments: dict[str, Any] = {**self.arguments, **request.settings}
@@ -84,18 +86,19 @@ class DiffusersPipeline(Backend):
         if request.operation == Operation.EDIT:
             pictures = [open_picture(path) for path in request.pictures]
             arguments["image"] = pictures[0] if len(pictures) == 1 else pictures
-        try:
-            picture = self.pipeline(prompt=request.prompt, **arguments).images[0]
-        except torch.OutOfMemoryError as error:
-            raise CallFailed("the device has no memory left", got=error, fix="ask for less", again=False) from error
+        picture = self.loaded(prompt=request.prompt, **arguments).images[0]
         content = io.BytesIO()
         picture.save(content, "PNG")
         return Answer(picture=content.getvalue(), reported=self.model)
 
 
 def read_size(text: str) -> tuple[int, int]:
-    """Width and height from "1024x768"."""
+    """Width and height from "1024x768".
+
+    Raises:
+        RunStopped: another form, which every request would have.
+    """
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit()):
-        raise ConfigError("a size is width x height", got=text, fix="write it like 1024x1024")
+        raise RunStopped("a size is width x height", got=text, fix="write it like 1024x1024")
     return int(width), int(height)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pixelword.errors import ConfigError
 from pixelword.realunify.backends.calls import CallFailed, NotSupported, RunStopped
@@ -23,6 +24,13 @@ File = tuple[str, tuple[str, bytes, str]]
 QUOTA = re.compile(r"insufficient_quota|billing|exceeded your current quota|credit balance", re.IGNORECASE)
 SAFETY = re.compile(r"content_policy|moderation|content_filter|safety|responsible.?ai|prohibited", re.IGNORECASE)
 
+PARAMETER = re.compile(
+    r"(unknown|unsupported|invalid|unrecognized|unexpected)[ _](parameter|argument|field|key|type|value)"
+    r"|extra (inputs|fields)|not permitted",
+    re.IGNORECASE,
+)
+"""A refused setting, whatever its name: `moderation` is one."""
+
 LONGEST_PAUSE = 120.0
 """Seconds; a server that asks for more is not waited for so long."""
 
@@ -34,6 +42,9 @@ class Refused(Exception):
 class Http:
     """A client of one server.
 
+    Raises:
+        ConfigError: a secret in the address.
+
     Args:
         base_url: what stands before the path of each request.
         key: sent as a header; empty for a server that asks for none.
@@ -44,6 +55,13 @@ class Http:
     def __init__(
         self, base_url: str, key: str, timeout: float = 600.0, header: tuple[str, str] = ("Authorization", "Bearer ")
     ) -> None:
+        parts = urlsplit(base_url)
+        if "@" in parts.netloc or parts.query:
+            raise ConfigError(
+                "an address with a password or a query would stand in the log",
+                got=re.sub(r"//[^/\s]*@", "//", base_url).partition("?")[0],
+                fix="set the key in the environment, see key_env",
+            )
         self.base_url, self.key, self.timeout = base_url.rstrip("/"), key, timeout
         self.headers = {header[0]: header[1] + key} if key else {}
         self.client: httpx.AsyncClient | None = None
@@ -100,7 +118,9 @@ class Http:
         return self.read_object(reply.content)
 
     def read_object(self, content: bytes) -> dict[str, Any]:
-        """A JSON object, or CallFailed for a reply that was cut off or is none."""
+        """A JSON object without the key, or CallFailed for a reply that was cut off or is none."""
+        if self.key and self.key.encode() in content:
+            content = content.replace(self.key.encode(), b"[key]")
         try:
             values = json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -113,35 +133,43 @@ class Http:
 
     def judge_status(self, status: int, text: str, headers: Mapping[str, str]) -> None:
         """Raise what a status other than success means."""
-        got = f"{status} {self.hide(' '.join(text[:300].split()))}".strip()
-        if status in (401, 403):
-            raise RunStopped("the server refuses the key", got=got, fix="set the right key in the environment")
-        if status == 402 or (status == 429 and QUOTA.search(text)):
-            raise RunStopped("the quota is used up", got=got, fix="top up the account; the same command goes on")
-        if status == 404:
-            fix = "check the model's name and the address; leave out what the server lacks with can=..."
-            raise RunStopped("the server knows no such model or address", got=got, fix=fix)
-        if status in (405, 501):
-            raise NotSupported("the server cannot do this", got=got, fix="leave it out with can=...")
-        if status in (400, 422, 451) and SAFETY.search(text):
-            raise Refused(got)
-        if status in (408, 409, 425, 429) or status >= 500:
-            outcome = Outcome.TIMEOUT if status in (408, 504) else Outcome.FAILED
-            raise CallFailed(
-                "the server could not answer",
-                got=got,
-                fix="look at the server, or lower --at-once",
-                after=pause(headers),
-                outcome=outcome,
-                busy=status in (429, 503),
-            )
-        raise CallFailed("the server rejects the request", got=got, fix="check size and settings", again=False)
+        raise meaning(status, f"{status} {self.hide(' '.join(text[:300].split()))}".strip(), text, headers)
 
     async def close(self) -> None:
         """Close the connections."""
         if self.client is not None:
             await self.client.aclose()
             self.client = None
+
+
+def meaning(status: int, got: str, text: str, headers: Mapping[str, str]) -> Exception:
+    """What a status other than success means, as the exception to raise.
+
+    Args:
+        got: what is shown of it, without any key.
+        text: what the server said.
+    """
+    if status in (401, 403):
+        return RunStopped("the server refuses the key", got=got, fix="set the right key in the environment")
+    if status == 402 or (status == 429 and QUOTA.search(text)):
+        return RunStopped("the quota is used up", got=got, fix="top up the account; the same command goes on")
+    if status == 404:
+        fix = "check the model's name and the address; leave out what the server lacks with can=..."
+        return RunStopped("the server knows no such model or address", got=got, fix=fix)
+    if status in (405, 501):
+        return NotSupported("the server cannot do this", got=got, fix="leave it out with can=...")
+    if status in (400, 422, 451) and SAFETY.search(text) and not PARAMETER.search(text):
+        return Refused(got)
+    if status in (408, 409, 425, 429) or status >= 500:
+        return CallFailed(
+            "the server could not answer",
+            got=got,
+            fix="look at the server, or lower --at-once",
+            after=pause(headers),
+            outcome=Outcome.TIMEOUT if status in (408, 504) else Outcome.FAILED,
+            busy=status in (429, 503),
+        )
+    return CallFailed("the server rejects the request", got=got, fix="check size and settings", again=False)
 
 
 def pause(headers: Mapping[str, str]) -> float | None:
@@ -171,3 +199,8 @@ def key_from(names: Sequence[str], *, needed: bool) -> str:
     if needed:
         raise ConfigError("there is no key for this server", fix=f"set {' or '.join(names)} in the environment")
     return ""
+
+
+def looks_like_a_key(name: str) -> bool:
+    """Whether an environment variable of this name holds a secret."""
+    return any(word in name.upper() for word in ("API_KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"))

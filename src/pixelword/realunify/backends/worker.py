@@ -26,6 +26,7 @@ from typing import Any
 
 from pixelword.errors import ConfigError
 from pixelword.realunify.backends.calls import Answer, Backend, CallFailed, NotSupported, Request, RunStopped
+from pixelword.realunify.backends.http import looks_like_a_key
 from pixelword.realunify.records import Outcome
 
 LONGEST_LINE = 16 * 1024 * 1024
@@ -238,7 +239,3 @@ def parse(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
-
-
-def looks_like_a_key(name: str) -> bool:
-    return any(word in name.upper() for word in ("API_KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,13 +23,17 @@ from inspect_ai.model import (
 from PIL import Image
 from tenacity import RetryError
 
-from pixelword.errors import ConfigError, ImageError
+from pixelword.errors import ImageError
 from pixelword.realunify.backends.calls import CallFailed, NotSupported, Operation, RunStopped
+from pixelword.realunify.backends.http import Refused
 from pixelword.realunify.backends.openai_http import data_url
 from pixelword.realunify.costs import Purse
 from pixelword.realunify.dataset import Question
+from pixelword.realunify.inspecting.asked import Asked
+from pixelword.realunify.inspecting.foreign_errors import ErrorsByStatus, by_status
 from pixelword.realunify.inspecting.providers import KEEP_PICTURE, OURS, BackendApi, settings_of
-from pixelword.realunify.judge import Attempt, JudgeSettings, poll
+from pixelword.realunify.inspecting.stopping import Halt
+from pixelword.realunify.judge import Ask, Attempt, JudgeSettings, check_names, poll_panel
 from pixelword.realunify.paths import BROKEN, open_picture
 from pixelword.realunify.picture_bytes import FORMATS, read_header
 from pixelword.realunify.protocols import Shown
@@ -59,29 +61,12 @@ class Limits:
     at_once: int | None = None
 
 
-@dataclass
-class Halt:
-    """Why a run was stopped, once it was."""
+@dataclass(frozen=True)
+class Judge:
+    """One judge of a panel, which may be the only one."""
 
-    reason: RunStopped | None = None
-
-    def check(self) -> None:
-        """Raises the reason, if there is one."""
-        if self.reason is not None:
-            raise RunStopped(self.reason.what, got=self.reason.got, fix=self.reason.fix)
-
-
-def made_or_halted(halt: Halt, make: Callable[[], InspectAsker]) -> InspectAsker:
-    """The asker of a task. A mistake in the settings stops the run, because every item would meet it.
-
-    Raises:
-        RunStopped: the settings cannot be used.
-    """
-    try:
-        return make()
-    except ConfigError as error:
-        halt.reason = halt.reason or RunStopped(error.what, got=error.got, fix=error.fix)
-        raise halt.reason from error
+    model: Model
+    settings: JudgeSettings
 
 
 @dataclass
@@ -89,14 +74,20 @@ class InspectAsker:
     """Asks the models of a run's roles.
 
     Args:
+        models: of the two roles that answer items.
+        judges: asked about pictures, each every question.
         settings: role -> what its model is told with every call, such as the size of a picture.
-        seed: sent with each call, plus the number of the sample; None sends none.
+        seed: sent with each call, plus the number of the sample; None sends none. Votes and repairs of a judge get
+            seeds of their own.
         rerouted: (asked, reported) model names that differ; each is warned about once.
+
+    Raises:
+        ConfigError: two judges of one name, or a cap and a model without a price.
     """
 
     store: Store
     models: dict[Role, Model]
-    judge: JudgeSettings
+    judges: tuple[Judge, ...]
     purse: Purse
     halt: Halt
     limits: Limits = field(default_factory=Limits)
@@ -106,15 +97,13 @@ class InspectAsker:
     known: dict[Path, Shown] = field(default_factory=dict)
     on_the_way: dict[str, anyio.Event] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.judges:
+            check_names([judge.settings for judge in self.judges])
+        self.purse.check_prices(map(str, [*self.models.values(), *(judge.model for judge in self.judges)]))
+
     async def ask(
-        self,
-        role: Role,
-        operation: Operation,
-        prompt: str,
-        pictures: tuple[Shown, ...] = (),
-        *,
-        sample: int = 0,
-        attempt: str = "",
+        self, role: Role, operation: Operation, prompt: str, pictures: tuple[Shown, ...] = (), *, sample: int = 0
     ) -> Call:
         """The stored reply to this request, or a new one. A failure on the way is an outcome.
 
@@ -122,20 +111,24 @@ class InspectAsker:
             RunStopped: no further call would succeed.
         """
         model = self.models[role]
+        told = {**settings_of(model.config), **self.settings.get(role, {})}
         seed = None if self.seed is None else self.seed + sample
-        settings = {**settings_of(model.config), **self.settings.get(role, {})}
-        asked: dict[str, Any] = {
-            "role": role,
-            "model": str(model),
-            "operation": str(operation),
-            "prompt": prompt,
-            "pictures_in": [shown.picture.sha256 for shown in pictures],
-            "settings": settings,
-            "seed": seed,
-            "sample": sample,
-            "attempt": attempt,
-        }
-        key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        return await self.once(Asked(role, model, operation, prompt, pictures, spoken(told), seed, sample))
+
+    async def ask_judge(
+        self, judge: Judge, prompt: str, pictures: tuple[Shown, ...], attempt: Attempt, *, sample: int = 0
+    ) -> Call:
+        """As `ask`, of a judge."""
+        told = {**judge.settings.told, **settings_of(judge.model.config), **self.settings.get("judge", {})}
+        shift = sample + 1000 * attempt.vote + 100_000 * attempt.number
+        seed = None if self.seed is None else self.seed + shift
+        number = f"{attempt.vote}.{attempt.number}"
+        asked = Asked("judge", judge.model, Operation.UNDERSTAND, prompt, pictures, spoken(told), seed, sample, number)
+        return await self.once(asked)
+
+    async def once(self, asked: Asked) -> Call:
+        """The reply to a request that goes out once, however many items need it and whenever."""
+        key = asked.key()
         # Two items may ask the same at once, as when two protocols drew the same picture.
         while key in self.on_the_way:
             await self.on_the_way[key].wait()
@@ -143,29 +136,19 @@ class InspectAsker:
             return self.store.replies[key]
         self.on_the_way[key] = anyio.Event()
         try:
-            call = await self.ask_anew(key, role, model, operation, prompt, pictures, seed, settings)
+            return await self.ask_anew(key, asked)
         finally:
             self.on_the_way.pop(key).set()
-        return call
 
-    async def ask_anew(
-        self,
-        key: str,
-        role: Role,
-        model: Model,
-        operation: Operation,
-        prompt: str,
-        pictures: tuple[Shown, ...],
-        seed: int | None,
-        settings: dict[str, Any],
-    ) -> Call:
+    async def ask_anew(self, key: str, asked: Asked) -> Call:
         """Ask what is not stored, and store the answer."""
         self.halt.check()
         aside = 0.0
+        model = str(asked.model)
         try:
-            aside = self.purse.reserve(str(model))
+            aside = self.purse.reserve(model, tokens=asked.tokens())
             start = time.monotonic()
-            ended = await self.send(model, operation, prompt, pictures, seed, settings)
+            ended = await self.send(asked)
         except RunStopped as stopped:
             self.halt.reason = self.halt.reason or stopped
             raise
@@ -173,81 +156,45 @@ class InspectAsker:
             self.purse.release(aside)
         call = Call(
             key=key,
-            role=role,
-            operation=operation.value,
-            model=str(model),
-            prompt=prompt,
-            pictures_in=tuple(shown.picture for shown in pictures),
-            settings=settings,
-            seed=seed,
+            role=asked.role,
+            operation=asked.operation.value,
+            model=model,
+            prompt=asked.prompt,
+            pictures_in=tuple(shown.picture for shown in asked.pictures),
+            settings=asked.settings,
+            seed=asked.seed,
             seconds=round(time.monotonic() - start, 3),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             **ended,
         )
-        self.purse.add(call.model, call.usage.cost)
+        if call.answered:
+            self.purse.add(call.model, call.usage.cost)
         self.store.keep_call(call)
         self.warn_of_route(call)
+        self.halt.note(call)
         return call
 
-    async def send(
-        self,
-        model: Model,
-        operation: Operation,
-        prompt: str,
-        pictures: tuple[Shown, ...],
-        seed: int | None,
-        settings: dict[str, Any],
-    ) -> dict[str, Any]:
+    async def send(self, asked: Asked) -> dict[str, Any]:
         """Ask through Inspect; what came of it, as fields of a `Call`."""
         limits = GenerateConfig(max_retries=self.limits.retries, attempt_timeout=self.limits.timeout)
         if self.limits.at_once is not None:
             limits.max_connections = self.limits.at_once
         try:
-            if isinstance(model.api, BackendApi):
-                ours = {
-                    "operation": str(operation),
-                    "pictures": [str(shown.path) for shown in pictures],
-                    "seed": seed,
-                    "settings": settings,
-                }
-                message = ChatMessageUser(content=prompt, metadata={OURS: ours})
+            if isinstance(asked.model.api, BackendApi):
+                message = ChatMessageUser(content=asked.prompt, metadata={OURS: asked.ours()})
                 token = KEEP_PICTURE.set(self.store.keep_picture)
                 try:
-                    output = await model.generate([message], config=limits, cache=False)
+                    output = await asked.model.generate([message], config=limits, cache=False)
                 finally:
                     KEEP_PICTURE.reset(token)
             else:
-                output = await self.send_inline(model, operation, prompt, pictures, seed, settings, limits)
+                with ErrorsByStatus():
+                    output = await send_inline(asked, limits)
         except RetryError as error:
-            return failure(error.last_attempt.exception() or error)
-        except (CallFailed, NotSupported) as error:
+            return failure(by_status(error.last_attempt.exception() or error))
+        except (CallFailed, NotSupported, Refused) as error:
             return failure(error)
-        return self.read(output, str(model), operation)
-
-    async def send_inline(
-        self,
-        model: Model,
-        operation: Operation,
-        prompt: str,
-        pictures: tuple[Shown, ...],
-        seed: int | None,
-        settings: dict[str, Any],
-        limits: GenerateConfig,
-    ) -> ModelOutput:
-        """Ask a provider of Inspect's own, which answers with text only.
-
-        Raises:
-            NotSupported: a picture is wanted.
-        """
-        if operation != Operation.UNDERSTAND:
-            fix = "use pixelword-openai/... or another of our providers"
-            raise NotSupported("Inspect's own providers return no pictures", got=str(model), fix=fix)
-        content: list[Content] = [ContentImage(image=data_url(shown.path.read_bytes())) for shown in pictures]
-        told = GenerateConfig(
-            seed=seed, **{name: settings[name] for name in settings if name in GenerateConfig.model_fields}
-        )
-        message = ChatMessageUser(content=[*content, ContentText(text=prompt)])
-        return await model.generate([message], config=told.merge(limits), cache=False)
+        return self.read(output, str(asked.model), asked.operation)
 
     def read(self, output: ModelOutput, asked: str, operation: Operation) -> dict[str, Any]:
         """What an output holds, as fields of a `Call`."""
@@ -274,13 +221,13 @@ class InspectAsker:
         }
 
     async def poll(self, picture: Shown, questions: tuple[Question, ...], *, sample: int = 0) -> tuple[Polled, ...]:
-        """Put every question of an item to the judge."""
+        """Put every question of an item to every judge."""
 
-        async def ask(shown: Shown, request: str, attempt: Attempt) -> Call:
-            number = f"{attempt.vote}.{attempt.number}"
-            return await self.ask("judge", Operation.UNDERSTAND, request, (shown,), sample=sample, attempt=number)
+        def by(judge: Judge) -> Ask[Shown]:
+            return lambda shown, request, attempt: self.ask_judge(judge, request, (shown,), attempt, sample=sample)
 
-        return await poll(ask, picture, questions, self.judge, pause=anyio.sleep)
+        settings = [judge.settings for judge in self.judges]
+        return await poll_panel(list(map(by, self.judges)), picture, questions, settings, pause=anyio.sleep)
 
     def show(self, path: Path) -> Shown:
         """A picture of the data. One in another format, transparent or turned by EXIF is shown as an upright copy.
@@ -326,8 +273,37 @@ class InspectAsker:
             LOG.warning("asked for the model %s, the server reports %s", *pair)
 
 
+async def send_inline(asked: Asked, limits: GenerateConfig) -> ModelOutput:
+    """Ask a provider of Inspect's own, which answers with text only.
+
+    Raises:
+        NotSupported: a picture is wanted.
+    """
+    if asked.operation != Operation.UNDERSTAND:
+        fix = "use pixelword-openai/... or another of our providers"
+        raise NotSupported("Inspect's own providers return no pictures", got=str(asked.model), fix=fix)
+    content: list[Content] = [ContentImage(image=data_url(shown.path.read_bytes())) for shown in asked.pictures]
+    known = {name: value for name, value in asked.settings.items() if name in GenerateConfig.model_fields}
+    message = ChatMessageUser(content=[*content, ContentText(text=asked.prompt)])
+    told = GenerateConfig(seed=asked.seed, **known)
+    return await asked.model.generate([message], config=told.merge(limits), cache=False)
+
+
+def spoken(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without those that are null, which a server is not to be told."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 def failure(error: BaseException) -> dict[str, Any]:
-    """A failed call as fields of a `Call`."""
+    """A failed call as fields of a `Call`.
+
+    Raises:
+        RunStopped: it is one.
+    """
+    if isinstance(error, RunStopped):
+        raise error
+    if isinstance(error, Refused):
+        return {"outcome": Outcome.REFUSED, "error": str(error)}
     if isinstance(error, NotSupported):
         return {"outcome": Outcome.NOT_SUPPORTED, "error": str(error)}
     if isinstance(error, CallFailed):

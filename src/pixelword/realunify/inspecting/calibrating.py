@@ -13,10 +13,10 @@ from inspect_ai.model import Model
 from PIL import Image
 
 from pixelword.errors import DataError
-from pixelword.realunify.backends.calls import Operation
 from pixelword.realunify.costs import Purse
-from pixelword.realunify.inspecting.asking import Halt, InspectAsker, Limits
+from pixelword.realunify.inspecting.asking import InspectAsker, Judge, Limits
 from pixelword.realunify.inspecting.running import made
+from pixelword.realunify.inspecting.stopping import Halt
 from pixelword.realunify.judge import (
     Attempt,
     JudgeSettings,
@@ -24,6 +24,7 @@ from pixelword.realunify.judge import (
     Trial,
     TrialRecord,
     check_rewrite,
+    every_one,
     run_trials,
     write_stage_one,
 )
@@ -61,8 +62,7 @@ def ask_trials(
             stream = io.BytesIO()
             picture.save(stream, "PNG")
             shown = asker.stored(store.keep_picture(stream.getvalue()))
-            number = f"{attempt.vote}.{attempt.number}"
-            return await asker.ask("judge", Operation.UNDERSTAND, request, (shown,), attempt=number)
+            return await asker.ask_judge(asker.judges[0], request, (shown,), attempt)
 
         # Inspect retries failures on the way itself.
         return asyncio.run(run_trials(ask, trials, settings.model_copy(update={"retries": 0}), at_once=at_once))
@@ -96,8 +96,7 @@ def check_rewrites(
         asker = asker_of(store, model, settings, purse, at_once)
 
         async def ask(request: str, attempt: Attempt) -> Call:
-            number = f"{attempt.vote}.{attempt.number}"
-            return await asker.ask("judge", Operation.UNDERSTAND, request, attempt=number)
+            return await asker.ask_judge(asker.judges[0], request, (), attempt)
 
         async def every() -> list[StageOne]:
             gate = asyncio.Semaphore(at_once)
@@ -106,7 +105,7 @@ def check_rewrites(
                 async with gate:
                     return await check_rewrite(ask, record, settings)
 
-            return await asyncio.gather(*map(one, records))
+            return await every_one(map(one, records))
 
         found = asyncio.run(every())
         write_stage_one(folder, found)
@@ -120,6 +119,6 @@ def is_checked(record: ItemRecord) -> bool:
 
 def asker_of(store: Store, model: Model, settings: JudgeSettings, purse: Purse, at_once: int) -> InspectAsker:
     """An asker that has a judge and nobody else."""
-    told = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
-    limits = Limits(at_once=at_once)
-    return InspectAsker(store, {"judge": model}, settings, purse, Halt(), limits, {"judge": told}, 0)
+    halt = Halt()
+    halt.remember(store.replies.values())
+    return InspectAsker(store, {}, (Judge(model, settings),), purse, halt, Limits(at_once=at_once), seed=0)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import get_model
 from inspect_ai.model import model_roles as active_roles
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from pixelword.errors import ConfigError, DataError
 from pixelword.realunify.dataset import Question
-from pixelword.realunify.inspecting.asking import InspectAsker, Limits, made_or_halted
+from pixelword.realunify.inspecting.asking import InspectAsker
 from pixelword.realunify.inspecting.scoring import RECORD, realunify_scorer
-from pixelword.realunify.inspecting.tasks import OpenRun, Steward
-from pixelword.realunify.judge import JudgeSettings, decide
+from pixelword.realunify.inspecting.stopping import made_or_halted
+from pixelword.realunify.inspecting.tasks import OpenRun, Steward, asker, panel
+from pixelword.realunify.judge import decide
 from pixelword.realunify.protocols import rescored
 from pixelword.realunify.records import ItemRecord
 from pixelword.realunify.run_settings import RunSettings
@@ -72,11 +72,11 @@ def rescoring_solver(records: dict[str, ItemRecord], run: OpenRun, settings: Run
 
 
 def judge_only(run: OpenRun, settings: RunSettings) -> InspectAsker:
-    """An asker that has a judge and nobody else."""
+    """An asker that has judges and nobody else.
+
+    Raises:
+        ConfigError: no judge.
+    """
     if "judge" not in active_roles():
         raise ConfigError("scoring pictures again needs a judge", fix="give --judge")
-    model = get_model(role="judge")
-    judge = JudgeSettings(model=str(model), wording=settings.judge_wording, votes=settings.judge_votes, retries=0)
-    told = {"temperature": judge.temperature, "max_tokens": judge.max_tokens, **settings.settings.get("judge", {})}
-    limits = Limits(settings.retries, settings.timeout, settings.at_once)
-    return InspectAsker(run.store, {"judge": model}, judge, run.purse, run.halt, limits, {"judge": told}, settings.seed)
+    return asker({}, panel(settings), settings, run)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from inspect_ai import Task, eval
 from inspect_ai.log import EvalLog
@@ -28,7 +27,7 @@ def run_plan(plan: RunPlan, *, display: str = "none") -> list[EvalLog]:
         BackendError: another process is running in this folder, or Inspect could not finish a task.
         ConfigError, DataError: the plan or the data cannot be used.
     """
-    if Track.UEG in plan.tracks and plan.models.judge is None and plan.run.data != "mini":
+    if Track.UEG in plan.tracks and not plan.models.judge and plan.run.data != "mini":
         raise ConfigError("UEG needs a judge", fix="give --judge, such as pixelword-openai/Qwen/Qwen3-VL-32B-Instruct")
     with opened(plan):
         # Made one by one, so that the second starts with what the first has stored.
@@ -59,11 +58,12 @@ def evaluate(task: Task, plan: RunPlan, display: str, *, judge_only: bool = Fals
     """One task through Inspect."""
     run = next(iter(OPEN_RUNS.values()))
     roles = roles_of(plan.models, mini=plan.run.data == "mini", judge_only=judge_only)
-    run.models.extend(roles.values())
+    run.models.extend(model for models in roles.values() for model in models)
+    given = {role: models if len(models) > 1 else models[0] for role, models in roles.items()}
     (log,) = eval(
         task,
-        model=roles.pop("model", None),
-        model_roles=roles,
+        model=given.pop("model", None),
+        model_roles=given,
         display=display,  # type: ignore[arg-type]
         log_dir=str(run.store.folder / "logs"),
         max_samples=plan.run.at_once or AT_ONCE,
@@ -84,21 +84,21 @@ def evaluate(task: Task, plan: RunPlan, display: str, *, judge_only: bool = Fals
     return log
 
 
-def roles_of(models: Models, *, mini: bool, judge_only: bool) -> dict[str, Any]:
-    """Role -> model. The mini's own judge is exact, unless another is given.
+def roles_of(models: Models, *, mini: bool, judge_only: bool) -> dict[str, list[Model]]:
+    """Role -> its model, or several judges. The mini's own judge is exact, unless another is given.
 
     Raises:
         ConfigError: nobody to ask.
     """
-    chosen = {role: choice for role in Models.model_fields if (choice := getattr(models, role)) is not None}
-    if "judge" not in chosen and mini:
-        chosen["judge"] = ModelChoice(name="pixelword-exact/mini")
+    chosen = {role: [choice] for role in ("model", "understander", "generator") if (choice := getattr(models, role))}
+    if models.judge or mini:
+        chosen["judge"] = list(models.judge) or [ModelChoice(name="pixelword-exact/mini")]
     missing = set() if "model" in chosen else {"understander", "generator"} - set(chosen)
     if len(missing) == 2 and not judge_only:
         raise ConfigError("there is no model to ask", fix="give --model, or --understander and --generator")
     # A role that no step needs may stay empty; a step that needs it says "not supported".
-    chosen |= {role: ModelChoice(name="pixelword-absent/none") for role in missing}
-    return {role: made(choice, role) for role, choice in chosen.items()}
+    chosen |= {role: [ModelChoice(name="pixelword-absent/none")] for role in missing}
+    return {role: [made(choice, role) for choice in choices] for role, choices in chosen.items()}
 
 
 def made(choice: ModelChoice, role: str) -> Model:

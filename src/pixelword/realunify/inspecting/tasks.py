@@ -18,11 +18,11 @@ from inspect_ai.util import EarlyStop
 
 from pixelword import __version__
 from pixelword.errors import ConfigError, DataError
-from pixelword.realunify.backends.calls import RunStopped
 from pixelword.realunify.costs import Purse, read_prices
-from pixelword.realunify.inspecting.asking import Halt, InspectAsker, Limits, made_or_halted
+from pixelword.realunify.inspecting.asking import InspectAsker, Judge, Limits
 from pixelword.realunify.inspecting.scoring import RECORD, realunify_scorer, realunify_scores
-from pixelword.realunify.judge import JudgeSettings
+from pixelword.realunify.inspecting.stopping import Halt, made_or_halted
+from pixelword.realunify.judge import JudgeSettings, preset_of
 from pixelword.realunify.protocols import Item, Rules, run_item
 from pixelword.realunify.records import Role
 from pixelword.realunify.run_settings import RunSettings
@@ -73,7 +73,9 @@ def open_run(settings: RunSettings) -> OpenRun:
         purse = Purse(prices, settings.max_cost)
         store = Store(place).open()
         purse.count(store.replies.values())
-        OPEN_RUNS[place] = OpenRun(store, purse, Halt())
+        halt = Halt()
+        halt.remember(store.replies.values())
+        OPEN_RUNS[place] = OpenRun(store, purse, halt)
     return OPEN_RUNS[place]
 
 
@@ -86,7 +88,7 @@ def close_runs() -> None:
 def make_task(track: Track, settings: RunSettings) -> Task:
     """A task with its store open. What it is to ask is written down when it starts."""
     opened = open_run(settings)
-    store, halt = opened.store, opened.halt
+    store = opened.store
     mini = MiniSize(settings.mini_number, settings.mini_seed, settings.mini_side)
     source = read_source(
         settings.data,
@@ -112,9 +114,7 @@ def make_task(track: Track, settings: RunSettings) -> Task:
     )
     return Task(
         dataset=MemoryDataset([sample(item) for item in items], name=f"realunify-{track.lower()}"),
-        solver=realunify_solver(
-            track, settings, store, {str(item.id): item for item in items}, source, opened.purse, halt
-        ),
+        solver=realunify_solver(track, settings, opened, {str(item.id): item for item in items}, source),
         scorer=realunify_scorer(),
         metrics=[realunify_scores(named, str(track), str(settings.protocol))],
         epochs=settings.samples,
@@ -138,25 +138,19 @@ def sample(item: Item) -> Sample:
 
 @solver
 def realunify_solver(
-    track: Track,
-    settings: RunSettings,
-    store: Store,
-    items: dict[str, Item],
-    source: Source,
-    purse: Purse,
-    halt: Halt,
+    track: Track, settings: RunSettings, run: OpenRun, items: dict[str, Item], source: Source
 ) -> Solver:
     """Asks an item under the protocol and stores its record."""
     askers: list[InspectAsker] = []
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         if not askers:
-            askers.append(made_or_halted(halt, lambda: make_asker(track, settings, store, purse, halt)))
+            askers.append(made_or_halted(run.halt, lambda: make_asker(track, settings, run)))
         rules = Rules(source.benchmark.folder, settings.mode, settings.prompt_limit)
         record = await run_item(
             items[str(state.sample_id)], settings.protocol, askers[0], rules, sample=state.epoch - 1
         )
-        store.keep_item(record)
+        run.store.keep_item(record)
         state.metadata[RECORD] = record
         state.output.completion = record.read or record.note or str(record.status)
         state.completed = True
@@ -165,33 +159,50 @@ def realunify_solver(
     return solve
 
 
-def make_asker(track: Track, settings: RunSettings, store: Store, purse: Purse, halt: Halt) -> InspectAsker:
+def make_asker(track: Track, settings: RunSettings, run: OpenRun) -> InspectAsker:
     """The models of the roles that this task needs.
 
     Raises:
-        ConfigError: a role without a model.
+        ConfigError: a role without a model, or models that cannot be asked together.
     """
-    roles: list[Role] = ["understander", "generator"]
-    models: dict[Role, Model] = {role: get_model(role=role) for role in roles}
-    if track == Track.UEG and "judge" not in active_roles() and settings.data != "mini":
+    models: dict[Role, Model] = {
+        "understander": get_model(role="understander"),
+        "generator": get_model(role="generator"),
+    }
+    drawer, reader = models["generator"], models["understander"]
+    same = (str(drawer), drawer.api.base_url) == (str(reader), reader.api.base_url)
+    if settings.protocol == Protocol.ORACLE_PAIR and same:
+        raise ConfigError("a pair has two models", got=drawer, fix="give understander and generator, or stepwise")
+    return asker(models, panel(settings) if track == Track.UEG else (), settings, run)
+
+
+def panel(settings: RunSettings) -> tuple[Judge, ...]:
+    """The judges that have the role; on the mini the exact one, where none has.
+
+    Raises:
+        ConfigError: no judge for data that needs one.
+    """
+    given = active_roles().get("judge")
+    if given is None and settings.data != "mini":
         raise ConfigError("UEG needs a judge", fix="give --model-role judge=...")
-    if track == Track.UEG:
-        # The mini's own judge knows the truth.
-        models["judge"] = get_model(role="judge", default="pixelword-exact/mini")
-    if settings.protocol == Protocol.ORACLE_PAIR and str(models["understander"]) == str(models["generator"]):
-        raise ConfigError(
-            "a pair has two models", got=str(models["generator"]), fix="give understander and generator, or stepwise"
-        )
-    judge = JudgeSettings(
-        model=str(models.get("judge", "none")),
-        wording=settings.judge_wording,
-        votes=settings.judge_votes,
-        retries=0,  # Inspect's own come first
-    )
-    told = {role: dict(settings.settings.get(role, {})) for role in (*roles, "judge")}
-    told["judge"] = {"temperature": judge.temperature, "max_tokens": judge.max_tokens, **told["judge"]}
+    # The mini's own judge knows the truth.
+    models = given if isinstance(given, list) else [given or get_model("pixelword-exact/mini")]
+    return tuple(Judge(model, judge_settings(str(model), settings)) for model in models)
+
+
+def judge_settings(model: str, settings: RunSettings) -> JudgeSettings:
+    """What a judge is, with the limits of its preset where it has one. It is Inspect that retries its calls."""
+    known = preset_of(model) or JudgeSettings(model=model)
+    return known.model_copy(update={"wording": settings.judge_wording, "votes": settings.judge_votes, "retries": 0})
+
+
+def asker(models: dict[Role, Model], judges: tuple[Judge, ...], settings: RunSettings, run: OpenRun) -> InspectAsker:
+    """Asks these models with the settings of the run."""
+    told: dict[Role, dict[str, Any]] = {
+        role: dict(settings.settings.get(role, {})) for role in ("understander", "generator", "judge")
+    }
     limits = Limits(settings.retries, settings.timeout, settings.at_once)
-    return InspectAsker(store, models, judge, purse, halt, limits, told, settings.seed)
+    return InspectAsker(run.store, models, judges, run.purse, run.halt, limits, told, settings.seed)
 
 
 class Steward:
@@ -208,16 +219,13 @@ class Steward:
 
     async def start_task(self, task: Any, samples: list[Sample], epochs: int) -> str:
         if self.record is not None:
-            roles = task.model_roles or {}
-            models = {role: getattr(given, "model", str(given)) for role, given in roles.items()}
+            roles = {"model": task.model} | {role: named(given) for role, given in (task.model_roles or {}).items()}
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            record = self.record.model_copy(update={"started": now, "models": {"model": task.model, **models}})
+            record = self.record.model_copy(update={"started": now, "models": roles})
             try:
-                self.run.store.same_run(record)
+                self.run.store.begin(record)
             except DataError as error:
-                self.run.halt.reason = RunStopped(error.what, got=error.got, fix=error.fix)
-            else:
-                self.run.store.keep_run(record)
+                self.run.halt.stop(error.what, got=error.got, fix=error.fix)
         return "pixelword"
 
     async def schedule_sample(self, id: str | int, epoch: int) -> EarlyStop | None:
@@ -233,3 +241,8 @@ class Steward:
             await self.run.models.pop().api.aclose()
         self.run.halt.check()
         return {}
+
+
+def named(given: Any) -> str:
+    """The name of the model, or of the models, that Inspect holds for a role."""
+    return ", ".join(map(named, given)) if isinstance(given, list) else str(getattr(given, "model", given))

@@ -10,7 +10,7 @@ and returns the `Call` that came of it:
     status, right = decide(polled)
 """
 
-from pixelword.realunify.judge.budget import Bill, Forecast, Ledger, forecast
+from pixelword.realunify.judge.budget import Forecast, forecast
 from pixelword.realunify.judge.calibration import (
     CalibrationBlock,
     Corrected,
@@ -22,8 +22,16 @@ from pixelword.realunify.judge.calibration import (
     run_trials,
     write_trials,
 )
-from pixelword.realunify.judge.panel import Agreement, agreements, disagreement, judge_verdicts, poll_panel
-from pixelword.realunify.judge.polling import Ask, Attempt, decide, majority, poll
+from pixelword.realunify.judge.panel import (
+    Agreement,
+    agreements,
+    beside,
+    check_names,
+    disagreement,
+    judge_verdicts,
+    poll_panel,
+)
+from pixelword.realunify.judge.polling import Ask, Attempt, decide, every_one, majority, poll
 from pixelword.realunify.judge.probes import (
     Trial,
     calibration_trials,
@@ -32,7 +40,7 @@ from pixelword.realunify.judge.probes import (
     probes,
     questions_of_pictures,
 )
-from pixelword.realunify.judge.settings import PRESETS, JudgeSettings, Prices, preset
+from pixelword.realunify.judge.settings import PRESETS, JudgeSettings, Prices, preset, preset_of
 from pixelword.realunify.judge.stage_one import StageOne, check_rewrite, read_stage_one, write_stage_one
 from pixelword.realunify.judge.wordings import ANSWER_SCHEMA, ANSWERS_SCHEMA, WORDINGS, Request, Wording
 
@@ -44,13 +52,11 @@ __all__ = [
     "Agreement",
     "Ask",
     "Attempt",
-    "Bill",
     "CalibrationBlock",
     "Corrected",
     "ErrorRate",
     "Forecast",
     "JudgeSettings",
-    "Ledger",
     "Prices",
     "Request",
     "StageOne",
@@ -58,12 +64,15 @@ __all__ = [
     "TrialRecord",
     "Wording",
     "agreements",
+    "beside",
     "calibration_block",
     "calibration_trials",
+    "check_names",
     "check_rewrite",
     "corrected_score",
     "decide",
     "disagreement",
+    "every_one",
     "forecast",
     "judge_verdicts",
     "majority",
@@ -72,6 +81,7 @@ __all__ = [
     "poll",
     "poll_panel",
     "preset",
+    "preset_of",
     "probes",
     "questions_of_pictures",
     "read_stage_one",

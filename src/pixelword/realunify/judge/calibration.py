@@ -23,8 +23,7 @@ from pixelword.errors import DataError, InputError
 from pixelword.realunify.agreement import Calibration, calibrate
 from pixelword.realunify.dataset import Question
 from pixelword.realunify.intervals import CONFIDENCE, RESAMPLES, SEED, Interval, wilson
-from pixelword.realunify.judge.budget import Ledger
-from pixelword.realunify.judge.polling import Ask, Pause, poll
+from pixelword.realunify.judge.polling import Ask, Pause, every_one, poll
 from pixelword.realunify.judge.probes import PROBE_KINDS, Trial
 from pixelword.realunify.judge.settings import JudgeSettings
 
@@ -47,7 +46,6 @@ async def run_trials(
     ask: Ask[Image.Image],
     trials: Sequence[Trial],
     settings: JudgeSettings,
-    ledger: Ledger | None = None,
     *,
     at_once: int = 16,
     pause: Pause = asyncio.sleep,
@@ -58,7 +56,7 @@ async def run_trials(
     async def one_picture(group: list[Trial]) -> list[TrialRecord]:
         questions = [Question(trial.question, trial.truth) for trial in group]
         async with gate:
-            polled = await poll(ask, group[0].picture, questions, settings, ledger, pause=pause)
+            polled = await poll(ask, group[0].picture, questions, settings, pause=pause)
         return [
             TrialRecord(
                 judge=settings.model,
@@ -75,7 +73,7 @@ async def run_trials(
         ]
 
     groups = [list(group) for _, group in groupby(trials, key=lambda trial: (id(trial.picture), trial.kind))]
-    return [record for records in await asyncio.gather(*map(one_picture, groups)) for record in records]
+    return [record for records in await every_one(map(one_picture, groups)) for record in records]
 
 
 def write_trials(path: Path, records: Iterable[TrialRecord]) -> None:

@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TypeVar
 
 from pixelword.errors import ConfigError
 from pixelword.realunify.agreement import kappa, kappa_interval
 from pixelword.realunify.dataset import Question
 from pixelword.realunify.intervals import Interval, wilson
-from pixelword.realunify.judge.budget import Ledger
-from pixelword.realunify.judge.polling import Ask, P_contra, Pause, majority, poll
+from pixelword.realunify.judge.polling import Ask, P_contra, Pause, every_one, majority, poll
 from pixelword.realunify.judge.settings import JudgeSettings
 from pixelword.realunify.judge.wordings import Verdict
 from pixelword.realunify.records import ItemRecord, Polled
+
+Key = TypeVar("Key")
 
 
 async def poll_panel(
@@ -23,27 +25,17 @@ async def poll_panel(
     picture: P_contra,
     questions: Sequence[Question],
     judges: Sequence[JudgeSettings],
-    ledgers: Sequence[Ledger] | None = None,
     *,
     pause: Pause = asyncio.sleep,
 ) -> tuple[Polled, ...]:
     """Every judge on every question. The verdict is what more than half of the judges say, each after its own votes.
 
     Raises:
-        ConfigError: judges of one name, which votes could not be told apart by, or another number of functions.
+        ConfigError: no judge, or several of one name.
     """
-    if len({judge.model for judge in judges}) < len(judges) or len(asks) != len(judges) or not judges:
-        raise ConfigError(
-            "a panel has judges of different names and one function for each",
-            got=[judge.model for judge in judges],
-            fix="name every judge once, or use `votes` for several replies of one",
-        )
-    books: Sequence[Ledger | None] = ledgers if ledgers is not None else [None] * len(judges)
-    every = await asyncio.gather(
-        *(
-            poll(ask, picture, questions, judge, book, pause=pause)
-            for ask, judge, book in zip(asks, judges, books, strict=True)
-        )
+    check_names(judges)
+    every = await every_one(
+        poll(ask, picture, questions, judge, pause=pause) for ask, judge in zip(asks, judges, strict=True)
     )
     return tuple(
         same[0].model_copy(
@@ -54,6 +46,21 @@ async def poll_panel(
         )
         for same in zip(*every, strict=True)
     )
+
+
+def check_names(judges: Sequence[JudgeSettings]) -> None:
+    """Refuse a panel whose votes could not be told apart.
+
+    Raises:
+        ConfigError: no judge, or one name twice.
+    """
+    names = [judge.model for judge in judges]
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(
+            "a panel has judges of different names",
+            got=names,
+            fix="name every judge once, or use `votes` for several replies of one",
+        )
 
 
 def judge_verdicts(polled: Polled) -> dict[str, Verdict | None]:
@@ -95,6 +102,29 @@ def agreements(records: Iterable[ItemRecord]) -> list[Agreement]:
         for one, other in combinations(sorted(decided), 2):
             columns.setdefault((one, other), []).append((decided[one], decided[other]))
     return [agreement(*judges, pairs) for judges, pairs in sorted(columns.items())]
+
+
+def beside(ones: Mapping[Key, ItemRecord], others: Mapping[Key, ItemRecord]) -> list[ItemRecord]:
+    """The records of two scorings of one run in one, each question with the votes of both, for their agreement.
+
+    Empty where a judge took part in both: its votes could not be told apart.
+    """
+    judges = [
+        {vote.judge for record in records.values() for each in record.polled for vote in each.votes}
+        for records in (ones, others)
+    ]
+    if judges[0] & judges[1]:
+        return []
+    found = []
+    for key in ones.keys() & others.keys():
+        questions = {each.question: each for each in others[key].polled}
+        polled = tuple(
+            each.model_copy(update={"votes": each.votes + questions[each.question].votes})
+            for each in ones[key].polled
+            if each.question in questions
+        )
+        found.append(ones[key].model_copy(update={"polled": polled}))
+    return found
 
 
 def agreement(first: str, second: str, pairs: Sequence[tuple[Verdict, Verdict]]) -> Agreement:

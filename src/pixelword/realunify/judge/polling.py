@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from pixelword.errors import DataError
 from pixelword.realunify.dataset import Question
-from pixelword.realunify.judge.budget import Ledger
 from pixelword.realunify.judge.settings import JudgeSettings
 from pixelword.realunify.judge.wordings import WORDINGS, Request, Verdict, Wording
-from pixelword.realunify.records import Call, Outcome, Polled, Vote, text_sha256
+from pixelword.realunify.records import Call, Outcome, Polled, Vote
 from pixelword.realunify.taxonomy import Status
 
+T = TypeVar("T")
 P_contra = TypeVar("P_contra", contravariant=True)
 Pause = Callable[[float], Awaitable[object]]
 
@@ -43,7 +43,6 @@ async def poll(
     picture: P_contra,
     questions: Sequence[Question],
     settings: JudgeSettings,
-    ledger: Ledger | None = None,
     *,
     pause: Pause = asyncio.sleep,
     wording: Wording | None = None,
@@ -52,7 +51,6 @@ async def poll(
 
     Args:
         wording: in the place of the one that the settings name.
-        ledger: counts the cost; when its cap is reached, further requests are not sent and end as failed.
         pause: waits so many seconds before a retry.
 
     Raises:
@@ -63,9 +61,7 @@ async def poll(
     wording = wording or WORDINGS[settings.wording]
     requests = wording.requests([question.question for question in questions])
     jobs = [(request, vote) for vote in range(settings.votes) for request in requests]
-    answers = await asyncio.gather(
-        *(answered(ask, picture, request, vote, settings, wording, ledger, pause) for request, vote in jobs)
-    )
+    answers = await every_one(answered(ask, picture, request, vote, settings, wording, pause) for request, vote in jobs)
     votes: list[list[Vote]] = [[] for _ in questions]
     for (request, _), (call, verdicts) in zip(jobs, answers, strict=True):
         for place, verdict in zip(request.places, verdicts, strict=True):
@@ -88,18 +84,13 @@ async def answered(
     vote: int,
     settings: JudgeSettings,
     wording: Wording,
-    ledger: Ledger | None,
     pause: Pause,
 ) -> tuple[Call, list[Verdict | None]]:
     """One vote: the last call, and a verdict for each question of the request."""
     undecided: list[Verdict | None] = [None] * len(request.places)
     failures, unread, text = 0, 0, request.text
     while True:
-        if ledger is not None and not ledger.reserve(text):
-            return not_sent(settings, text), undecided
         call = await ask(picture, text, Attempt(vote, failures + unread))
-        if ledger is not None:
-            ledger.settle(text, call)
         if not call.answered:
             failures += 1
             if failures > settings.retries:
@@ -113,18 +104,15 @@ async def answered(
         text = f"{request.text}\n\n{wording.repair}" if wording.repair else request.text
 
 
-def not_sent(settings: JudgeSettings, request: str) -> Call:
-    """What stands for a request that the cap held back."""
-    return Call(
-        key=f"not sent {text_sha256(request)}",
-        role="judge",
-        operation="understand",
-        model=settings.model,
-        prompt=request,
-        outcome=Outcome.FAILED,
-        error="not sent: the judge's cost cap is reached",
-        tries=0,
-    )
+async def every_one(asked: Iterable[Awaitable[T]]) -> list[T]:
+    """All results. What stops one of them is raised when the others have ended: a reply on its way is paid for."""
+    ended = await asyncio.gather(*asked, return_exceptions=True)
+    found: list[T] = []
+    for each in ended:
+        if isinstance(each, BaseException):
+            raise each
+        found.append(each)
+    return found
 
 
 def majority(verdicts: Sequence[Verdict | None]) -> Verdict | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -45,13 +45,17 @@ class JudgeSettings(Settings):
     pause: float = Field(default=1.0, ge=0, description="seconds before the first retry; doubles each time")
     picture_tokens: int = Field(default=1300, ge=0, description="tokens of one picture, for the estimate of the cost")
     prices: Prices = Prices()
-    cap: float | None = Field(default=None, ge=0, description="most that may be spent, in the currency of the prices")
 
     @model_validator(mode="after")
     def odd_votes(self) -> Self:
         if self.votes % 2 == 0:
             raise ConfigError("an even number of votes can end in a draw", got=self.votes, fix="use 1, 3 or 5")
         return self
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What goes with each request, unless a run says otherwise."""
+        return {"temperature": self.temperature, "max_tokens": self.max_tokens}
 
     def judges_itself(self, generator: str) -> bool:
         """Whether it is the model whose pictures it judges, which a report flags."""
@@ -60,9 +64,11 @@ class JudgeSettings(Settings):
 
 PRESETS = MappingProxyType(
     {
-        "qwen3-vl-32b": JudgeSettings(model="Qwen/Qwen3-VL-32B-Instruct"),
-        "qwen2.5-vl-72b": JudgeSettings(model="Qwen/Qwen2.5-VL-72B-Instruct"),
-        "paper": JudgeSettings(model="gemini-2.5-pro", wording="paper_v1", temperature=None, max_tokens=4096),
+        "qwen3-vl-32b": JudgeSettings(model="pixelword-openai/Qwen/Qwen3-VL-32B-Instruct"),
+        "qwen2.5-vl-72b": JudgeSettings(model="pixelword-openai/Qwen/Qwen2.5-VL-72B-Instruct"),
+        "paper": JudgeSettings(
+            model="pixelword-gemini/gemini-2.5-pro", wording="paper_v1", temperature=None, max_tokens=4096
+        ),
     }
 )
 """Settings only. The first two have open weights and run behind any server that speaks the chat API. The published
@@ -78,3 +84,8 @@ def preset(name: str) -> JudgeSettings:
     if name not in PRESETS:
         raise ConfigError("there is no such judge preset", got=name, fix=nearest(name, PRESETS))
     return PRESETS[name]
+
+
+def preset_of(model: str) -> JudgeSettings | None:
+    """The preset of a model, by its name with its provider."""
+    return next((settings for settings in PRESETS.values() if settings.model == model), None)

@@ -17,7 +17,6 @@ from pydantic import Field, ValidationError
 from pixelword.config import Settings
 from pixelword.errors import DataError
 from pixelword.realunify.dataset import Question
-from pixelword.realunify.judge.budget import Ledger
 from pixelword.realunify.judge.polling import Attempt, Pause, poll
 from pixelword.realunify.judge.settings import JudgeSettings
 from pixelword.realunify.judge.wordings import ANSWER_SCHEMA, REPAIR, Wording, one_by_one, read_strict
@@ -71,7 +70,6 @@ async def check_rewrite(
     ask: AskText,
     record: ItemRecord,
     settings: JudgeSettings,
-    ledger: Ledger | None = None,
     *,
     questions: Sequence[Question] = (),
     pause: Pause = asyncio.sleep,
@@ -92,7 +90,7 @@ async def check_rewrite(
         return await ask(request, attempt)
 
     wording = text_wording(record.rewritten)
-    polled = await poll(without_picture, None, asked, settings, ledger, pause=pause, wording=wording)
+    polled = await poll(without_picture, None, asked, settings, pause=pause, wording=wording)
     return StageOne(
         item=record.item,
         sample=record.sample,
