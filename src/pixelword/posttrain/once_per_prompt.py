@@ -21,6 +21,7 @@ from pixelword.posttrain.gate import Passed, check_pictures, compare, rollout_lo
 from pixelword.posttrain.prompts import Prompts
 from pixelword.posttrain.settings import GrpoSettings
 from pixelword.posttrain.shared_prefix import generate_shared, packed_logps
+from pixelword.posttrain.side_by_side import Sampling, is_worth_it, sample_side_by_side
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +68,20 @@ class OncePerPromptTrainer(GRPOTrainer):
         return model if shares and isinstance(model, NeoForConditionalGeneration) else None
 
     def shared(self, neo: NeoForConditionalGeneration, rows: Sequence[int]) -> list[list[int]]:
+        if is_worth_it(neo, self.prompts, rows, self.grpo.max_tokens):
+            with self.accelerator.autocast():
+                made, _, _ = sample_side_by_side(neo, self.prompts, rows, self.sampling)
+            return [until_end(answer, self.eos_token_ids) for answer in made.tolist()]
         ids, length = generate_shared(neo, self.prompts, rows, self._tokenizer.pad_token_id, self.generation_config)
         answers: list[list[int]] = ids[:, length:].tolist()
         return [until_end(answer, self.eos_token_ids) for answer in answers]
+
+    @property
+    def sampling(self) -> Sampling:
+        """The settings of TRL's generation, for the path that does without `generate()`."""
+        never = self.generation_config.suppress_tokens or ()
+        pad = self._tokenizer.pad_token_id
+        return Sampling(self.grpo.max_tokens, self.temperature, self.eos_token_ids, never, pad)
 
     def unshared(self, rows: Sequence[int], num_generations: int) -> list[list[int]]:
         ids = self.prompts.ids(rows)
@@ -145,13 +157,18 @@ class OncePerPromptTrainer(GRPOTrainer):
         assert self.model is not None
         model = self.accelerator.unwrap_model(self.model)
         pad = self._tokenizer.pad_token_id
+        neo = self.sharing_model
         with torch.random.fork_rng(enabled=True):
             inputs = self.prompts.padded(rows, pad, model.device)
-            ids, logps, mask = rollout_logps(
-                model, inputs, self.generation_config, self.temperature, self.eos_token_ids
-            )
+            if neo is not None and is_worth_it(neo, self.prompts, rows, self.grpo.max_tokens):
+                with self.accelerator.autocast():
+                    ids, logps, mask = sample_side_by_side(neo, self.prompts, rows, self.sampling)
+            else:
+                ids, logps, mask = rollout_logps(
+                    model, inputs, self.generation_config, self.temperature, self.eos_token_ids
+                )
         before, self.rows = self.rows, rows
-        with torch.no_grad():
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
             trainer = self._get_per_token_logps_and_entropies(
                 self.model,
                 torch.cat((inputs["input_ids"], ids), 1),

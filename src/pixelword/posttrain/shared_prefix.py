@@ -19,6 +19,9 @@ from pixelword.model.decoding import decoder_for
 from pixelword.model.decoding_cache import DecodingCache
 from pixelword.posttrain.prompts import Prompts
 
+ROUND = 16
+"""Packed rows have a multiple of so many tokens, so that compiled layers meet few lengths."""
+
 
 @torch.no_grad()
 def generate_shared(
@@ -96,7 +99,7 @@ def packed_logps(
         packed.append(ids)
         branches.append(branch)
         sources[[place for place, owner in enumerate(rows) if owner == number]] += row << 32
-    longest = max(map(len, packed))
+    longest = -(-max(map(len, packed)) // ROUND) * ROUND
     ids_UL = filled(packed, longest, 0, device)
     branch_UL = filled(branches, longest, 0, device)
     sample_UL = filled([[0] * len(one) for one in packed], longest, -1, device)
