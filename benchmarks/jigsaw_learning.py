@@ -7,9 +7,10 @@ each arm trains for the same CPU seconds (generation and updates; examinations a
     exact        the same without that share
     sft          the right answers, continued
 
-After each, the demo's held-out questions say what became of seeing: position and relation are the paper's claim.
+A quarter of the rows of supervised training are questions of the drawn world, so that the model keeps what it knew.
+After each arm, 2,000 fixed held-out questions say what became of it: position and relation are the paper's claim.
 
-    OMP_NUM_THREADS=1 python benchmarks/jigsaw_learning.py runs/demo/model runs/jigsaw --seed 0 --minutes 30
+    OMP_NUM_THREADS=1 python benchmarks/jigsaw_learning.py runs/demo/model runs/jigsaw --seed 0 --minutes 7
 """
 
 from __future__ import annotations
@@ -23,20 +24,27 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from pixelword.demo.exam import prompts_of, sit_exam
-from pixelword.jigsaw import Puzzle
 from pixelword.model import NeoForConditionalGeneration, NeoProcessor
 from pixelword.posttrain import PosttrainRecipe
 from pixelword.posttrain.held_out import examine
+from pixelword.posttrain.questions import DrawnScenes, Item, SceneQuestions
 from pixelword.posttrain.run import posttrain
 from pixelword.posttrain.settings import levels
 from pixelword.posttrain.stream import held_out_puzzles, open_stream
+from pixelword.report import Proportion
 from pixelword.train import look_at_machine
 
 RESULT = Path(__file__).parent / "results" / "jigsaw_learning.json"
 ARMS = ("grpo", "exact", "sft")
 ENOUGH = {2: 0.33, 3: 0.05}
 """Held-out exact rate at which the SFT start ends, per side of the grid."""
+REPLAY = 0.25
+"""Share of questions in the rows of supervised training."""
+ASKED = {"color-at": 300, "shape-at": 300, "where": 300, "relation": 600, "color": 125, "shape": 125}
+ASKED |= {"count": 125, "exists": 125}
+"""Held-out questions of each kind, always the same ones."""
+POSITION = ("color-at", "shape-at", "where")
+"""What is where, by looking there or by looking for it."""
 
 
 class CpuClock(TrainerCallback):
@@ -95,9 +103,9 @@ def recipe(kind: str, side: int, seed: int, puzzles: int, *, partial: bool = Tru
             "samples": {"layout": "drawn", "drawn": 1_000_000, "held_out": puzzles},
             "image": {"rows": side, "columns": side, "min_side": 64, "rule": rule},
             "wording": "short",
-            "sft": {"puzzles": 32, "rows_per_batch": 32},
+            "sft": {"puzzles": 32, "rows_per_batch": 32, "replay": {"share": REPLAY} if REPLAY else None},
             "grpo": grpo,
-            "held_out": {"puzzles": 256 if start else puzzles, "every": 5 if start else 100, "rows": 128},
+            "held_out": {"puzzles": 192, "every": 10 if start else 20, "rows": 96},
             "optimizer": {
                 "name": "muon",
                 "rate": 0.002 if start else 0.001,
@@ -114,28 +122,35 @@ def recipe(kind: str, side: int, seed: int, puzzles: int, *, partial: bool = Tru
 
 
 def load(folder: Path, side: int) -> tuple[NeoForConditionalGeneration, NeoProcessor]:
-    """Model and processor; tiles stay at their size, and numbers up to nine are words."""
+    """Model and processor; tiles stay at their size, and numbers up to nine are words. Layers are compiled."""
     processor = NeoProcessor.from_pretrained(folder, min_pixels=(64 // side // 8 * 8) ** 2)
     known = processor.tokenizer.get_vocab()
     processor.tokenizer.add_tokens([str(label) for label in range(1, side * side + 1) if str(label) not in known])
     model = NeoForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    if look_at_machine().compiled:
+        for layer in model.model.language_model.layers:
+            layer.compile(dynamic=False)
     return model, processor
 
 
-def sees(model: NeoForConditionalGeneration, original: Path, seed: int, scenes: int = 160) -> dict[str, float]:
-    """Accuracy on held-out questions of the drawn world, per kind."""
-    model.train(False)
-    model.config.use_cache = True
-    processor = NeoProcessor.from_pretrained(original)
-    replies = sit_exam(model, processor, prompts_of("test", seed + 77, scenes, 0), "test")
-    kinds = sorted({reply.kind for reply in replies})
-    of = {kind: [reply.right for reply in replies if reply.kind == kind] for kind in kinds}
-    return {kind: round(sum(right) / len(right), 3) for kind, right in of.items()}
+def sees(model: NeoForConditionalGeneration, processor: NeoProcessor) -> dict[str, Any]:
+    """Held-out questions of the drawn world, kind by kind, with intervals; position is several kinds together."""
+    asked: list[Item] = [
+        SceneQuestions(kinds=(kind,)).puzzle(sample, seed=0)
+        for kind, number in ASKED.items()
+        for sample in DrawnScenes(number, f"held-out {kind}")
+    ]
+    kinds = {one.kind: one for one in examine(model, processor, asked, max_tokens=4, rows=100).kinds}
+    position = Proportion(
+        sum(kinds[name].exact.right for name in POSITION), sum(kinds[name].exact.asked for name in POSITION)
+    )
+    found = {"position": position, **{name: one.exact for name, one in kinds.items()}}
+    return {name: [round(end, 3) for end in (one.value, one.low, one.high)] for name, one in found.items()}
 
 
-def solves(model: NeoForConditionalGeneration, processor: NeoProcessor, asked: list[Puzzle]) -> dict[str, Any]:
+def solves(model: NeoForConditionalGeneration, processor: NeoProcessor, asked: list[Item]) -> dict[str, Any]:
     """Exact rate and right places of held-out puzzles, with intervals."""
-    (group,) = examine(model, processor, asked, max_tokens=2 * asked[0].pieces, rows=128).groups
+    (group,) = examine(model, processor, asked, max_tokens=2 * len(asked[0].images), rows=100).groups
     found = group.as_json()
     return {"asked": found["asked"], "exact": found["exact"], "places": found["places"]}
 
@@ -150,30 +165,51 @@ def main() -> None:
     words.add_argument("--puzzles", type=int, default=2000)
     words.add_argument("--arms", nargs="*", default=list(ARMS), choices=ARMS)
     given = words.parse_args()
-    home = given.out / f"{given.side}x{given.side}-seed{given.seed}"
+    name = f"{given.side}x{given.side} seed {given.seed}"
+    home = given.out / name.replace(" ", "-")
     model, processor = load(given.model, given.side)
+    if "before jigsaws" not in known("all seeds"):
+        record("all seeds", {"before jigsaws": {"questions": sees(model, processor)}})
     ends = [Enough(home / "start" / "held_out.json", ENOUGH[given.side]), CpuClock(home / "start.seconds")]
     start = recipe("start", given.side, given.seed, given.puzzles)
     posttrain(start, home / "start", model=model, processor=processor, cpu=True, callbacks=ends)
-    found: dict[str, Any] = {"before jigsaws": {"questions": sees(load(given.model, 2)[0], given.model, given.seed)}}
     asked = held_out_puzzles(open_stream(start)[1], levels(start), given.puzzles, start.wording)
-    found["start"] = {"held out": solves(model, processor, asked), "questions": sees(model, given.model, given.seed)}
+    if "start" not in known(name):
+        seconds = json.loads((home / "start.seconds").read_text())
+        result = {"cpu seconds": round(seconds), "held out": solves(model, processor, asked)}
+        record(name, {"start": {**result, "questions": sees(model, processor)}})
     for arm in given.arms:
         model, _ = load(home / "start" / "model", given.side)
         clock = CpuClock(home / f"{arm}.seconds", 60 * given.minutes)
         wanted = recipe(arm, given.side, given.seed, given.puzzles, partial=arm != "exact")
         done = posttrain(wanted, home / arm, model=model, processor=processor, cpu=True, callbacks=[clock])
-        health = home / arm / "health.json"
-        vitals = json.loads(health.read_text())["vitals"] if health.exists() else []
-        found[arm] = {
-            "cpu seconds": round(clock.spent),
-            "verdict": done.get("verdict"),
-            "held out": solves(model, processor, asked),
-            "sampled exact, step by step": [round(row["exact"], 3) for row in vitals],
-            "questions": sees(model, given.model, given.seed),
-        }
-        record(f"{given.side}x{given.side} seed {given.seed}", found)
-        print(arm, json.dumps(found[arm]["held out"]), found[arm]["questions"])
+        record(name, {arm: result_of(home / arm, done, clock.spent, model, processor, asked)})
+
+
+def result_of(
+    home: Path, done: dict[str, Any], seconds: float, model: Any, processor: NeoProcessor, asked: list[Item]
+) -> dict[str, Any]:
+    """What an arm has become."""
+    health, held_out = home / "health.json", json.loads((home / "held_out.json").read_text())
+    vitals = json.loads(health.read_text())["vitals"] if health.exists() else []
+    found = {
+        "cpu seconds": round(seconds),
+        "steps": done["steps"],
+        "verdict": done.get("verdict"),
+        "held out": solves(model, processor, asked),
+        "questions": sees(model, processor),
+        "exact of 192 held out, by step": [[row["step"], round(row["exact"], 3)] for row in held_out],
+        "sampled exact, step by step": [round(row["exact"], 3) for row in vitals],
+        "entropy, step by step": [round(row["entropy"], 3) for row in vitals],
+    }
+    print(home, json.dumps(found["held out"]), found["questions"], flush=True)
+    return found
+
+
+def known(name: str) -> dict[str, Any]:
+    """What is recorded of a run."""
+    found: dict[str, Any] = json.loads(RESULT.read_text()).get(name, {}) if RESULT.exists() else {}
+    return found
 
 
 def record(name: str, found: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -11,11 +12,11 @@ import pytest
 from PIL import Image
 
 from pixelword.errors import ConfigError, DataError
-from pixelword.jigsaw import ImageJigsaw, Ledger
+from pixelword.jigsaw import ImageJigsaw, Ledger, Verdicts
 from pixelword.posttrain import PosttrainRecipe, PuzzleStream
 from pixelword.posttrain.drawn import DrawnPictures
 from pixelword.posttrain.settings import SampleSettings, levels
-from pixelword.posttrain.stream import held_out_puzzles, open_samples
+from pixelword.posttrain.stream import held_out_puzzles, open_samples, open_stream
 from pixelword.posttrain.wording import right_answer, worded
 from pixelword.world import WORDS
 
@@ -73,6 +74,45 @@ def test_a_bad_sample_is_counted_once_and_another_takes_its_place(tmp_path):
     assert all(puzzle.key.sample.startswith("good") for puzzle in puzzles) and made.ledger.made == len(puzzles)
     assert {"not_media", "unreadable", "too_small"} <= set(made.ledger.counts)
     assert all(made.ledger.counts[reason] == 1 for reason in ("not_media", "unreadable", "too_small"))
+
+
+def test_a_restart_knows_what_was_refused_and_screens_nothing_again(tmp_path, monkeypatch):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    samples, _ = open_samples(SampleSettings(path=bad_folder(folder, 6), held_out=0), "image")
+    screened = tmp_path / "screened.json"
+    first = PuzzleStream(samples, [TASK], seed=0, verdicts=Verdicts(screened))
+    puzzles = [first.puzzle(number).digest() for number in range(2 * len(samples))]
+    first.verdicts.save()
+    asked: list[Any] = []
+    plain = Verdicts.judge
+    monkeypatch.setattr(Verdicts, "judge", lambda self, name, screen: plain(self, name, lambda: asked.append(name)))
+    again = PuzzleStream(samples, [TASK], seed=0, verdicts=Verdicts(screened))
+    again.restore(json.loads(json.dumps(first.state())))
+    assert again.ledger.counts == first.ledger.counts and again.ledger.made == first.ledger.made
+    assert [again.puzzle(number).digest() for number in range(2 * len(samples))] == puzzles
+    assert len(first.verdicts) >= 6 and not asked, "every picture was known"
+    assert again.ledger.counts == first.ledger.counts, "and nothing was refused twice"
+
+
+def test_views_of_scans_are_puzzles_of_a_recipe(tmp_path):
+    scan = tmp_path / "scene0000_00"
+    for name in ("color", "pose"):
+        (scan / name).mkdir(parents=True)
+    for number in range(61):  # on a circle, looking outwards; each twentieth frame is taken
+        turn = np.pi * number / 40
+        x, y = np.cos(turn), np.sin(turn)
+        pose = np.array([[y, 0, x, 3 * x], [-x, 0, y, 3 * y], [0, -1, 0, 1], [0, 0, 0, 1]])
+        np.savetxt(scan / "pose" / f"{number}.txt", pose)
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(scan / "color" / f"{number}.jpg")
+    given = {"samples": {"layout": "scannet", "path": str(tmp_path), "held_out": 0}, "image": None}
+    motion = {"views": 2, "max_distance": 10.0, "max_turn": 180.0}
+    recipe = PosttrainRecipe.model_validate({**BASE, **given, "motion": motion})
+    stream, _ = open_stream(recipe)
+    puzzle = stream.puzzle(0)
+    assert puzzle.task == "motion" and puzzle.pieces == 2 and recipe.thinks
+    with pytest.raises(ConfigError, match="no motion puzzles in this layout"):
+        open_samples(SampleSettings(path=tmp_path), "motion")
 
 
 def test_a_bad_sample_stops_a_strict_run_and_a_folder_of_nothing_stops_any(tmp_path):

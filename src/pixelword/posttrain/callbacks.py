@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from pixelword.jigsaw import Puzzle
 from pixelword.posttrain.held_out import Examination, examine
+from pixelword.posttrain.questions import Item
 from pixelword.posttrain.settings import HeldOutSettings
+from pixelword.posttrain.stream import PuzzleStream
 from pixelword.train.stages import write_json
 
 logger = logging.getLogger(__name__)
+
+SAMPLES = "samples.json"
+"""File of a checkpoint: what was made and refused before it."""
+SCREENED = "screened.json"
+"""File of a run: the findings of its screenings."""
 
 
 class HeldOut(TrainerCallback):
@@ -32,7 +39,7 @@ class HeldOut(TrainerCallback):
     def __init__(
         self,
         settings: HeldOutSettings,
-        puzzles: Sequence[Puzzle],
+        puzzles: Sequence[Item],
         processor: Any,
         max_tokens: int,
         results: list[dict[str, Any]],
@@ -60,6 +67,24 @@ class HeldOut(TrainerCallback):
         logger.info("held out, step %d: %s", state.global_step, self.last)
         if state.is_world_process_zero:
             write_json(self.file, self.results)
+
+
+class KeepSamples(TrainerCallback):
+    """Writes with every checkpoint what was made and refused, and what screening found.
+
+    Args:
+        stream: of the puzzles.
+        out: folder of the run.
+    """
+
+    def __init__(self, stream: PuzzleStream, out: Path) -> None:
+        self.stream, self.out = stream, out
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero:
+            folder = self.out / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+            write_json(folder / SAMPLES, self.stream.state())
+            self.stream.verdicts.save()
 
 
 class WholeLog(TrainerCallback):

@@ -115,7 +115,8 @@ def teach_jigsaw(
     reader = NeoProcessor(
         processor.image_processor.with_settings(min_pixels=TILE_PIXELS), processor.tokenizer, max_length=None
     )
-    asked = held_out_puzzles(open_stream(grpo)[1], levels(grpo), puzzles, "short")
+    found = held_out_puzzles(open_stream(grpo)[1], levels(grpo), puzzles, "short")
+    asked = [puzzle for puzzle in found if isinstance(puzzle, Puzzle)]
 
     def exam() -> Examination:
         return examine(model, reader, asked, max_tokens=ANSWER_TOKENS, rows=64)

@@ -15,7 +15,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from pixelword.errors import PromptError
-from pixelword.jigsaw import Puzzle
+from pixelword.posttrain.questions import Item
 
 PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
 """What processors return along the tokens; everything else runs along pictures or patches."""
@@ -24,7 +24,7 @@ NOT_MEDIA = ("input_ids", "attention_mask")
 
 @dataclass(frozen=True)
 class Prompt:
-    """One puzzle, processed.
+    """One puzzle or question, processed.
 
     Args:
         ids: token ids of the prompt, ending where the answer begins.
@@ -33,7 +33,7 @@ class Prompt:
         pictures: those of the puzzle.
     """
 
-    puzzle: Puzzle
+    puzzle: Item
     ids: list[int]
     media: dict[str, Tensor]
     per_token: dict[str, Tensor]
@@ -47,8 +47,8 @@ class Prompt:
         return len(pixels) if tiled and pixels is not None else None
 
 
-def read_prompt(processor: Any, puzzle: Puzzle, *, longest: int | None = None) -> Prompt:
-    """Process one puzzle.
+def read_prompt(processor: Any, puzzle: Item, *, longest: int | None = None) -> Prompt:
+    """Process one puzzle or question.
 
     Args:
         processor: of our model, or any of transformers with a chat template.

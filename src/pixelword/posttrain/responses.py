@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pixelword.jigsaw import Puzzle
 from pixelword.jigsaw.scoring import PERMUTATIONS, Asked, score
+from pixelword.posttrain.questions import Item, Judged, SceneQuestion
 
 EXAMPLE = "Answer format example:\n"
 COLUMNS = ("total", "exact", "places", "form", "copied", "answer", "pieces", "length", "cut")
@@ -21,8 +22,8 @@ COLUMNS = ("total", "exact", "places", "form", "copied", "answer", "pieces", "le
 class Table:
     """(responses, columns) float64, whole groups one after another.
 
-    Columns: total reward; exact, 0 or 1; share of right places; a permutation, 0 or 1; the prompt's example, 0 or 1;
-    a number that names the answer, 0 for none; pieces; tokens; cut off, 0 or 1.
+    Columns: total reward; exact, 0 or 1; share of right places; readable as an answer, 0 or 1; the prompt's example, 0
+    or 1; a number that names the answer, 0 for none; pieces, or answers to choose from; tokens; cut off, 0 or 1.
     """
 
     values: Tensor
@@ -35,7 +36,7 @@ class Table:
 
     @property
     def chance_places(self) -> float:
-        """Share of right places of a random permutation: one of all."""
+        """Share of right places of a random permutation: one of all; of a question, one of its possible answers."""
         return float((1 / self.column("pieces")).mean())
 
     @property
@@ -50,7 +51,7 @@ class Table:
         )
 
 
-def judge(puzzles: Sequence[Puzzle], texts: Sequence[str], lengths: Sequence[int], cut: Sequence[bool]) -> Table:
+def judge(puzzles: Sequence[Item], texts: Sequence[str], lengths: Sequence[int], cut: Sequence[bool]) -> Table:
     """Judge responses, one per puzzle; a group's puzzle stands there once for each of its responses.
 
     Args:
@@ -59,21 +60,31 @@ def judge(puzzles: Sequence[Puzzle], texts: Sequence[str], lengths: Sequence[int
     """
     rows = []
     for puzzle, text, length, ended in zip(puzzles, texts, lengths, cut, strict=True):
-        scored = score(Asked.of(puzzle), text)
+        judged = judge_one(puzzle, text)
         rows.append(
             [
-                scored.reward,
-                float(scored.exact),
-                scored.places / puzzle.pieces,
-                float(scored.status in PERMUTATIONS),
-                float(bool(scored.answer) and scored.answer == shown_example(puzzle)),
-                float(name_of(scored.answer)),
+                judged.total,
+                float(judged.exact),
+                judged.places,
+                float(judged.form),
+                float(judged.copied),
+                float(name_of(judged.answer)),
                 float(puzzle.pieces),
                 float(length),
                 float(ended),
             ]
         )
     return Table(torch.tensor(rows, dtype=torch.float64))
+
+
+def judge_one(item: Item, text: str) -> Judged:
+    """A response to a puzzle or to a question."""
+    if isinstance(item, SceneQuestion):
+        return item.judged(text)
+    scored = score(Asked.of(item), text)
+    copied = bool(scored.answer) and scored.answer == shown_example(item)
+    places, form = scored.places / item.pieces, scored.status in PERMUTATIONS
+    return Judged(scored.reward, scored.exact, places, form, scored.answer, copied)
 
 
 def shown_example(puzzle: Puzzle) -> tuple[int, ...]:
@@ -83,7 +94,7 @@ def shown_example(puzzle: Puzzle) -> tuple[int, ...]:
     return tuple(int(item) for item in line.split(",")) if line else ()
 
 
-def name_of(answer: Sequence[int]) -> int:
+def name_of(answer: Sequence[object]) -> int:
     """A number below 2^48 that is the same for the same answer; 0 for none."""
     text = ",".join(map(str, answer)).encode()
     return int.from_bytes(blake2b(text, digest_size=6).digest()) or 1 if answer else 0

@@ -7,6 +7,7 @@ The folder holds
     health.json        the monitor's verdict and findings (GRPO)
     held_out.json      exact rate and right places of held-out puzzles, with intervals
     samples.txt        how many puzzles were made, what was refused and why
+    screened.json      what screening found, picture by picture: no restart and no epoch screens again
     model/             the result with its processor, written whole
     done.json          the last file written
 """
@@ -28,7 +29,7 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from pixelword.errors import CheckpointError, MissingExtra
 from pixelword.locks import alone_in
-from pixelword.posttrain.callbacks import HeldOut, WholeLog
+from pixelword.posttrain.callbacks import SAMPLES, SCREENED, HeldOut, KeepSamples, WholeLog
 from pixelword.posttrain.models import check_engine, load_start, lora_config
 from pixelword.posttrain.settings import PosttrainRecipe, levels
 from pixelword.posttrain.stream import held_out_puzzles, open_stream
@@ -86,11 +87,10 @@ def go_on(
         if model is not None and recipe.lora is None:
             load_weights(model, out / "model")
         return finished
-    thinks = recipe.wording == "paper" and recipe.puzzle.rule.think
     if model is None or processor is None:
-        model, processor = load_start(recipe.model, thinks=thinks)
+        model, processor = load_start(recipe.model, thinks=recipe.thinks)
     check_engine(recipe, model)
-    stream, held_out = open_stream(recipe)
+    stream, held_out = open_stream(recipe, out / SCREENED)
     asked = held_out_puzzles(held_out, levels(recipe), recipe.held_out.puzzles, recipe.wording)
     with warnings.catch_warnings():
         # TRL asks transformers for a name that transformers has given up.
@@ -100,10 +100,13 @@ def go_on(
         )
         before = newest_complete(out)
         results = restored(trainer, before, out)
+        if before is not None and (before / SAMPLES).exists():
+            stream.restore(json.loads((before / SAMPLES).read_text(encoding="utf-8")))
         trainer.add_callback(
             HeldOut(recipe.held_out, asked, processor, recipe.grpo.max_tokens, results, out / "held_out.json")
         )
         monitor = getattr(trainer, "monitor", None)
+        trainer.add_callback(KeepSamples(stream, out))
         trainer.add_callback(WholeLog(out, None if monitor is None else monitor.as_json))
         for callback in callbacks:
             trainer.add_callback(callback)

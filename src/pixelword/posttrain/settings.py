@@ -1,8 +1,8 @@
 """Every key of a post-training recipe, with its meaning and default. No torch.
 
-A recipe is one run: a model, a folder of samples, one kind of puzzle, and GRPO or SFT on it. Sources: Visual Jigsaw
-(ICLR 2026), sections 3.1 and 4.1 and its released scripts; DAPO (arXiv 2503.14476); Dr. GRPO (2503.20783); GSPO
-(2507.18071).
+A recipe is one run: a model, samples, one kind of puzzle or questions about drawn scenes, and GRPO or SFT on it.
+Sources: Visual Jigsaw (ICLR 2026), sections 3.1 and 4.1 and its released scripts; DAPO (arXiv 2503.14476);
+Dr. GRPO (2503.20783); GSPO (2507.18071).
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from pydantic import Field, model_validator
 
 from pixelword.config import Settings
 from pixelword.errors import ConfigError
-from pixelword.jigsaw import DepthJigsaw, ImageJigsaw, VideoJigsaw
+from pixelword.jigsaw import DepthJigsaw, ImageJigsaw, MotionJigsaw, PoseJigsaw, VideoJigsaw
+from pixelword.posttrain.questions import SceneQuestions
 from pixelword.posttrain.wording import Wording
 from pixelword.recipe import LoraSettings, OptimizerSettings
 from pixelword.recipe.loading import read_recipe
+from pixelword.world import KINDS
 
-Puzzles = ImageJigsaw | VideoJigsaw | DepthJigsaw
+Puzzles = ImageJigsaw | VideoJigsaw | DepthJigsaw | MotionJigsaw | PoseJigsaw | SceneQuestions
+TASKS = ("image", "video", "depth", "motion", "pose", "questions")
 Algorithm = Literal["grpo", "dapo", "dr_grpo", "gspo"]
 
 
@@ -94,11 +97,19 @@ class GrpoSettings(Settings):
         return self
 
 
+class ReplaySettings(SceneQuestions):
+    """Questions about drawn scenes among the puzzles, so that a model which could answer them does not forget how."""
+
+    share: float = Field(default=0.25, gt=0, lt=1, description="of all rows, drawn by the number of the row")
+    kinds: tuple[str, ...] = Field(default=KINDS, min_length=1, description="of questions, in turn")
+
+
 class SftSettings(Settings):
     """Supervised training on the right answers, without thoughts. The authors' own SFT recipe is not published."""
 
     puzzles: int = Field(default=256, gt=0, description="puzzles of a step, over all ranks")
     rows_per_batch: int = Field(default=4, gt=0, description="puzzles in one forward and backward pass of a rank")
+    replay: ReplaySettings | None = Field(default=None, description="drawn questions among the rows; null: none")
 
 
 class CurriculumSettings(Settings):
@@ -141,6 +152,9 @@ class PosttrainRecipe(Settings):
     image: ImageJigsaw | None = Field(default=None, description="tiles of a picture")
     video: VideoJigsaw | None = Field(default=None, description="clips of a film, shown as frames")
     depth: DepthJigsaw | None = Field(default=None, description="points of a picture with depth")
+    motion: MotionJigsaw | None = Field(default=None, description="views of a scene to match with motions")
+    pose: PoseJigsaw | None = Field(default=None, description="views of a scene to match with poses on its plan")
+    questions: SceneQuestions | None = Field(default=None, description="questions about drawn scenes, no puzzle")
     wording: Wording = Field(default="paper", description="paper; short: in words of the drawn world, no thoughts")
     grpo: GrpoSettings = GrpoSettings()
     sft: SftSettings = SftSettings()
@@ -155,9 +169,14 @@ class PosttrainRecipe(Settings):
 
     @property
     def puzzle(self) -> Puzzles:
-        """The one kind of puzzle."""
-        found = [one for one in (self.image, self.video, self.depth) if one is not None]
+        """The one kind of puzzle, or the questions."""
+        found: list[Puzzles] = [getattr(self, name) for name in TASKS if getattr(self, name) is not None]
         return found[0]
+
+    @property
+    def thinks(self) -> bool:
+        """Whether prompts ask for thoughts."""
+        return self.wording == "paper" and not isinstance(self.puzzle, SceneQuestions) and self.puzzle.rule.think
 
     @property
     def steps_per_generation(self) -> int:
@@ -166,12 +185,12 @@ class PosttrainRecipe(Settings):
 
     @model_validator(mode="after")
     def _one_puzzle(self) -> Self:
-        given = [name for name in ("image", "video", "depth") if getattr(self, name) is not None]
+        given = [name for name in TASKS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ConfigError(
                 "a run has one kind of puzzle",
                 got=", ".join(given) or "none",
-                fix="set one of image, video and depth; {} takes all its defaults",
+                fix=f"set one of {', '.join(TASKS)}; {{}} takes all its defaults",
             )
         if self.video is not None and not self.video.as_frames:
             raise ConfigError(
@@ -189,8 +208,13 @@ class PosttrainRecipe(Settings):
                 got=f"layout {self.samples.layout}, path {self.samples.path}",
                 fix="set samples.path, or samples.layout: drawn without a path",
             )
-        if self.samples.layout == "drawn" and self.image is None:
-            raise ConfigError("only pictures are drawn", got=self.puzzle.kind, fix="set image, or a folder")
+        drawn = self.samples.layout == "drawn"
+        if drawn and self.image is None and self.questions is None:
+            raise ConfigError("only pictures and scenes are drawn", got=self.puzzle.kind, fix="set image, or a folder")
+        if self.questions is not None and not drawn:
+            raise ConfigError(
+                "questions are about drawn scenes", got=f"layout {self.samples.layout}", fix="set samples.layout: drawn"
+            )
         return self
 
     @model_validator(mode="after")

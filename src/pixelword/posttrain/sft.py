@@ -54,7 +54,7 @@ class AnswerCollator:
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         prompts, rows = Prompts(), []
         for number in numbers:
-            puzzle = self.stream.puzzle(number, number % len(self.stream.levels))
+            puzzle = self.stream.row(number, number % len(self.stream.levels))
             prompt = read_prompt(self.processor, puzzle, longest=recipe.grpo.max_prompt_tokens)
             prompts.add(prompt)
             answer = tokenizer(right_answer(puzzle, recipe.wording), add_special_tokens=False)["input_ids"]

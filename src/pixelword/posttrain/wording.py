@@ -8,6 +8,7 @@ from typing import Literal
 
 from pixelword.errors import ConfigError
 from pixelword.jigsaw import Puzzle
+from pixelword.posttrain.questions import ONE_WORD, Item, SceneQuestion
 from pixelword.world import REGIONS
 
 Wording = Literal["paper", "short"]
@@ -21,7 +22,7 @@ PLACES: dict[tuple[int, int], tuple[str, ...]] = {
 """Grid -> words of the drawn world for its places, in raster order."""
 
 
-def worded(puzzle: Puzzle, wording: Wording) -> Puzzle:
+def worded(puzzle: Item, wording: Wording) -> Item:
     """The puzzle as it is asked.
 
     `short` shows the tiles and asks `where top-left , top-right , ... ?`; the answer is the bare list of numbers. It
@@ -30,6 +31,8 @@ def worded(puzzle: Puzzle, wording: Wording) -> Puzzle:
     Raises:
         ConfigError: short words for a puzzle that they cannot name.
     """
+    if isinstance(puzzle, SceneQuestion):
+        return replace(puzzle, told=ONE_WORD) if wording == "paper" else puzzle
     if wording == "paper":
         return puzzle
     grid = puzzle.about.get("grid")
@@ -43,9 +46,9 @@ def worded(puzzle: Puzzle, wording: Wording) -> Puzzle:
     return replace(puzzle, prompt=(*puzzle.slots, f"where {' , '.join(PLACES[grid])} ?"), rule=rule)
 
 
-def right_answer(puzzle: Puzzle, wording: Wording) -> str:
+def right_answer(puzzle: Item, wording: Wording) -> str:
     """What supervised training teaches: the right order in the form that earns everything."""
-    return listed(puzzle.target) if wording == "short" else puzzle.answer
+    return listed(puzzle.target) if wording == "short" and isinstance(puzzle, Puzzle) else puzzle.answer
 
 
 def listed(labels: Sequence[int]) -> str:

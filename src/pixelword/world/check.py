@@ -35,11 +35,21 @@ def true_answer(scene: Scene, question: str) -> str | None:
             return "yes" if (color, shape) in [(thing.color, thing.shape) for thing in scene.objects] else "no"
         case ["count", what, "?"] if what == "objects" or what in COLORS or what in SHAPES:
             return str(sum(what in ("objects", thing.color, thing.shape) for thing in scene.objects))
+        case ["count", one, "and", other, "?"] if of_one_sort(one, other):
+            return str(sum({one, other} & {thing.color, thing.shape} != set() for thing in scene.objects))
+        case ["count", one, "take", "away", other, "?"] if of_one_sort(one, other):
+            first, second = (sum(name in thing.pair for thing in scene.objects) for name in (one, other))
+            return str(first - second) if first >= second else None
         case [one, "left", "or", "right", "of", other, "?"]:
             return side(scene, one, other, ("left", "right"))
         case [one, "above", "or", "below", other, "?"]:
             return side(scene, one, other, ("above", "below"))
     return None
+
+
+def of_one_sort(one: str, other: str) -> bool:
+    """Whether both are colours, or both shapes, and not the same."""
+    return one != other and any(one in names and other in names for names in (COLORS, SHAPES))
 
 
 def only(found: list[str]) -> str | None:
