@@ -22,6 +22,7 @@ from pixelword.jigsaw import (
     ImageSample,
     Ledger,
     MotionJigsaw,
+    PoseJigsaw,
     Refusal,
     VideoSample,
     coco,
@@ -35,6 +36,7 @@ from pixelword.jigsaw import (
     puzzles,
     scannet_depth,
     scannet_scenes,
+    scene_rows,
     video_folder,
     video_rows,
 )
@@ -276,10 +278,12 @@ def test_scannet_gives_depths_and_scenes(tmp_path, colour):
     (root / "scene0000_00" / "depth" / "5.png").unlink()
     frames = list(scannet_depth(root))
     assert ids(frames) == [f"scene0000_00/{colour}/{number}.jpg" + "!" * (number == 5) for number in range(8)]
-    (scene,) = scannet_scenes(root, every=1)
-    assert len(scene.views) == 7, "the frame without a pose is left out"
+    lost, scene = scannet_scenes(root, every=1)
+    assert (lost.sample, lost.reason) == (f"scene0000_00/{colour}/2.jpg", "no_poses")
+    assert len(scene.views) == 7, "the frame without a pose is not among them"
     assert reasons([scene], MotionJigsaw()) == {}
-    assert len(list(scannet_scenes(root, every=1, views=4))) == 2
+    scenes = [one for one in scannet_scenes(root, every=1, views=4) if not isinstance(one, Refusal)]
+    assert [len(one.views) for one in scenes] == [4, 3]
     task = DepthJigsaw(points=4, min_pixel_gap=12, marker_radius=6)
     made = [puzzle.key.sample for puzzle in puzzles(frames, task, seed=0)]
     assert len(made) >= 6
@@ -291,7 +295,42 @@ def test_a_scan_without_poses_is_refused(tmp_path):
     root = scan(tmp_path, "color")
     for file in (root / "scene0000_00" / "pose").iterdir():
         file.write_text("nothing")
-    assert reasons(scannet_scenes(root), MotionJigsaw()) == {"scene0000_00": "no_poses"}
+    assert reasons(scannet_scenes(root), MotionJigsaw()) == {
+        "scene0000_00/color/0.jpg": "no_poses",
+        "scene0000_00": "no_poses",
+    }
+
+
+def test_scenes_come_from_rows_too_and_what_is_wrong_with_them_is_named(tmp_path):
+    folder = scan(tmp_path, "color") / "scene0000_00"
+    camera = np.loadtxt(folder / "intrinsic" / "intrinsic_depth.txt").tolist()
+    views: list[dict] = [
+        {
+            "image": f"color/{number}.jpg",
+            "depth": f"depth/{number}.png",
+            "pose": pose.tolist(),
+            "camera": camera,
+        }
+        for number, pose in enumerate(POSES)
+    ]
+    wrong: dict[str, tuple[object, str]] = {
+        "no list": ("x", "bad_row"),
+        "no views": (["x"], "bad_row"),
+        "no pose": ([*views[:-1], {**views[-1], "pose": None}], "no_poses"),
+        "ragged": ([*views[:-1], {**views[-1], "pose": [[1], [2, 3]]}], "no_poses"),
+        "no rotation": ([*views[:-1], {**views[-1], "pose": np.ones((4, 4)).tolist()}], "no_poses"),
+        "bad camera": ([*views[:-1], {**views[-1], "camera": [[0, 1], "x"]}], "no_poses"),
+        "no picture": ([{**views[0], "image": None}], "missing"),
+        "way out": ([{**views[0], "depth": "../x.png"}], "outside"),
+        "bad scale": ([{**views[0], "depth_scale": "m"}], "bad_row"),
+        "one view": (views[:1], "close_poses"),
+    }
+    rows = [{"id": "good", "views": views}, *({"id": name, "views": given} for name, (given, _) in wrong.items())]
+    (folder / "scenes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    samples = list(scene_rows(json_lines(folder / "scenes.jsonl"), root=folder))
+    assert reasons(samples, PoseJigsaw(marker_radius=6)) == {name: reason for name, (_, reason) in wrong.items()}
+    expected = {name: reason for name, (_, reason) in wrong.items() if name != "bad camera"}
+    assert reasons(samples, MotionJigsaw()) == expected, "motions need no intrinsics"
 
 
 def test_a_dataset_of_hugging_face_is_rows_like_others(tmp_path):

@@ -28,6 +28,9 @@ def preview(
     kind: Annotated[Kind, typer.Option(help="Of puzzle.")] = Kind.image,
     layout: Annotated[Layout, typer.Option(help="How the folder is laid out.")] = Layout.folder,
     depths: Annotated[Path | None, typer.Option(help="Folder of depth maps, for --kind depth.")] = None,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Each so many-th frame of a scan, for --layout scannet.")
+    ] = None,
     count: Annotated[int, typer.Option(min=1, help="Puzzles on the page.")] = 12,
     seed: Annotated[int, typer.Option(help="Another seed gives other puzzles.")] = 0,
     epoch: Annotated[int, typer.Option(min=0, help="Another epoch does, too.")] = 0,
@@ -47,7 +50,7 @@ def preview(
 
     task = task_of(kind, settings or ())
     ledger = Ledger("fail" if strict else "skip")
-    source = samples(folder, kind, layout, depths)
+    source = samples(folder, kind, layout, depths, every)
     made = list(islice(puzzles(source, task, seed=seed, epoch=epoch, ledger=ledger), count))
     path = page(made, ledger, f"{task.kind} jigsaw, {task.difficulty}", f"seed {seed}, epoch {epoch}").write(out)
     typer.echo(str(ledger))

@@ -35,6 +35,9 @@ def evaluate(
     kind: Annotated[Kind, typer.Option(help="Of puzzle.")] = Kind.image,
     layout: Annotated[Layout, typer.Option(help="How the folder is laid out.")] = Layout.folder,
     depths: Annotated[Path | None, typer.Option(help="Folder of depth maps, for --kind depth.")] = None,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Each so many-th frame of a scan, for --layout scannet.")
+    ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Puzzles at most.")] = None,
     seed: Annotated[int, typer.Option(help="Of the puzzles.")] = 0,
     epoch: Annotated[int, typer.Option(min=0, help="Of the puzzles.")] = 0,
@@ -59,7 +62,7 @@ def evaluate(
     name = name_of(model, replies)
     pixels = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     asked_as = with_settings(name, max_new_tokens=max_new_tokens, **pixels, dtype=dtype, base_url=base_url)
-    found = asked_puzzles(source, kind, layout, depths, settings or [], seed, epoch, count)
+    found = asked_puzzles(source, kind, layout, depths, every, settings or [], seed, epoch, count)
     # Replies of a file are read anew: it may have changed.
     said = None if replies is not None else out / "replies.jsonl"
     if replies is not None:
@@ -97,6 +100,7 @@ def asked_puzzles(
     kind: Kind,
     layout: Layout,
     depths: Path | None,
+    every: int | None,
     settings: list[str],
     seed: int,
     epoch: int,
@@ -111,7 +115,7 @@ def asked_puzzles(
     from pixelword.jigsaw.puzzle_files import LINES
 
     if not (source / LINES).exists():
-        return made_puzzles(source, kind, layout, depths, settings, seed, epoch, count)
+        return made_puzzles(source, kind, layout, depths, every, settings, seed, epoch, count)
     if settings:
         raise ConfigError("stored puzzles have their settings", got=settings, fix="leave --set out, or export anew")
     return islice(read_puzzles(source), count)
@@ -122,6 +126,7 @@ def made_puzzles(
     kind: Kind,
     layout: Layout,
     depths: Path | None,
+    every: int | None,
     settings: list[str],
     seed: int,
     epoch: int,
@@ -132,7 +137,7 @@ def made_puzzles(
 
     task, ledger = task_of(kind, settings), Ledger()
     yield from islice(
-        puzzles(samples(source, kind, layout, depths), task, seed=seed, epoch=epoch, ledger=ledger), count
+        puzzles(samples(source, kind, layout, depths, every), task, seed=seed, epoch=epoch, ledger=ledger), count
     )
     if ledger.refused:
         typer.echo(str(ledger), err=True)

@@ -33,6 +33,9 @@ def export(
     kind: Annotated[Kind, typer.Option(help="Of puzzle.")] = Kind.image,
     layout: Annotated[Layout, typer.Option(help="How the folder is laid out.")] = Layout.folder,
     depths: Annotated[Path | None, typer.Option(help="Folder of depth maps, for --kind depth.")] = None,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Each so many-th frame of a scan, for --layout scannet.")
+    ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Puzzles at most.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed gives other puzzles.")] = 0,
     epoch: Annotated[int, typer.Option(min=0, help="Another epoch does, too.")] = 0,
@@ -49,7 +52,9 @@ def export(
     from pixelword.jigsaw import Ledger, drawn
 
     task, ledger = task_of(kind, settings or ()), Ledger("fail" if strict else "skip")
-    pairs = islice(drawn(samples(source, kind, layout, depths), task, seed=seed, epoch=epoch, ledger=ledger), count)
+    pairs = islice(
+        drawn(samples(source, kind, layout, depths, every), task, seed=seed, epoch=epoch, ledger=ledger), count
+    )
     written = write(pairs, to, out, task, source if source.is_dir() else source.parent)
     typer.echo(f"{written} puzzles, {ledger.refused} refused")
     for line in str(ledger).splitlines()[1:]:

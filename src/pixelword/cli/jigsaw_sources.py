@@ -34,16 +34,23 @@ def task_of(kind: Kind, settings: Sequence[str]) -> Any:
     return load_settings({one.kind: one for one in classes}[kind.value], overrides=settings)
 
 
-def samples(folder: Path, kind: Kind, layout: Layout, depths: Path | None) -> Iterator[Any]:
+def samples(folder: Path, kind: Kind, layout: Layout, depths: Path | None, every: int | None = None) -> Iterator[Any]:
     """The source for a kind and a layout.
+
+    Args:
+        every: take each so many-th frame of a ScanNet scan.
 
     Raises:
         ConfigError: a layout that has no samples of this kind, or a depth puzzle without maps.
     """
     from pixelword import jigsaw as house
 
+    if every is not None and layout is not Layout.scannet:
+        raise ConfigError("only scans are thinned out", got=f"--every {every}", fix="use --layout scannet, or --count")
     if folder.is_file():
-        return rows(folder, kind)
+        # LLaVA-Video's annotations lie in the folder that their paths start from.
+        annotated = kind is Kind.video and layout is Layout.llava_video
+        return house.llava_video(folder.parent, folder) if annotated else rows(folder, kind)
     sources: dict[tuple[Kind, Layout], Any] = {
         (Kind.image, Layout.folder): house.image_folder,
         (Kind.image, Layout.coco): house.coco,
@@ -62,7 +69,8 @@ def samples(folder: Path, kind: Kind, layout: Layout, depths: Path | None) -> It
         raise ConfigError(
             f"there are no {kind.value} puzzles in this layout", got=layout.value, fix=f"use --layout {known}"
         )
-    found: Iterator[Any] = sources[kind, layout](folder)
+    thinned = {} if every is None else {"every": every}
+    found: Iterator[Any] = sources[kind, layout](folder, **thinned)
     return found
 
 
@@ -70,17 +78,19 @@ def rows(file: Path, kind: Kind) -> Iterator[Any]:
     """Samples of JSON lines or a parquet file; paths in it are below its folder.
 
     Raises:
-        ConfigError: another file, or a kind that rows do not hold.
+        ConfigError: another file.
     """
     from pixelword import jigsaw as house
 
     readers: dict[str, Any] = {".jsonl": house.json_lines, ".parquet": house.parquet_rows}
-    makers: dict[Kind, Any] = {Kind.image: house.image_rows, Kind.video: house.video_rows, Kind.depth: house.depth_rows}
-    if file.suffix not in readers or kind not in makers:
-        raise ConfigError(
-            "rows come from .jsonl or .parquet, and hold pictures, films or depth",
-            got=f"{file.name} for {kind.value}",
-            fix="give a folder, or such a file",
-        )
+    makers: dict[Kind, Any] = {
+        Kind.image: house.image_rows,
+        Kind.video: house.video_rows,
+        Kind.depth: house.depth_rows,
+        Kind.motion: house.scene_rows,
+        Kind.pose: house.scene_rows,
+    }
+    if file.suffix not in readers:
+        raise ConfigError("rows come from .jsonl or .parquet", got=file.name, fix="give a folder, or such a file")
     found: Iterator[Any] = makers[kind](readers[file.suffix](file), root=file.parent)
     return found

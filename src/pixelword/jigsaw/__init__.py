@@ -28,6 +28,7 @@ from pixelword.jigsaw.puzzle_files import read_puzzles, write_puzzles
 from pixelword.jigsaw.refusals import REASONS, Ledger, Refusal
 from pixelword.jigsaw.released import released_puzzles, verl_row, verl_row_columns
 from pixelword.jigsaw.rewards import AnswerRule, Reward, jigsaw_reward
+from pixelword.jigsaw.scene_rows import scene_rows
 from pixelword.jigsaw.scoring import STATUSES, Asked, Group, Reply, Scored, score, score_all, summarize
 from pixelword.jigsaw.sources import (
     depth_folder,
@@ -88,6 +89,7 @@ __all__ = [
     "released_puzzles",
     "scannet_depth",
     "scannet_scenes",
+    "scene_rows",
     "score",
     "score_all",
     "summarize",

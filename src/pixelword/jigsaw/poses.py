@@ -60,6 +60,17 @@ def rigid(pose: object) -> Matrix | None:
     return matrix if straight and np.abs(matrix[3] - (0, 0, 0, 1)).max() < RIGID else None
 
 
+def intrinsics(camera: object) -> Matrix | None:
+    """The intrinsics, 3 x 3 or 4 x 4, as a matrix; None where they are none."""
+    try:
+        matrix = np.asarray(camera, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    if matrix.shape not in {(3, 3), (4, 4)} or not np.isfinite(matrix).all():
+        return None
+    return matrix if matrix[0, 0] > 0 and matrix[1, 1] > 0 else None
+
+
 def ground(up: Sequence[float]) -> tuple[Matrix, Matrix]:
     """Two directions of the ground, at right angles, so that (first, second, up) turns right-handed."""
     axis = np.asarray(up, dtype=np.float64) / np.linalg.norm(up)

@@ -86,7 +86,7 @@ def scannet_depth(root: str | Path, *, every: int = 1) -> Iterator[DepthSample |
 def scannet_scenes(root: str | Path, *, every: int = 20, views: int = 24) -> Iterator[SceneSample | Refusal]:
     """ScanNet scans with poses: `pose/0.txt`, camera to world, and `intrinsic/intrinsic_depth.txt`.
 
-    ScanNet marks frames whose pose was lost with infinities; such frames are left out of their scan.
+    ScanNet marks frames whose pose was lost with infinities; such frames are refused, and their scan goes on without.
 
     Args:
         every: take each so many-th frame of a scan.
@@ -100,6 +100,8 @@ def scannet_scenes(root: str | Path, *, every: int = 20, views: int = 24) -> Ite
             depth = scan / "depth" / f"{picture.stem}.png"
             if pose is not None and np.isfinite(pose).all():
                 found.append(View(picture, pose, depth if depth.exists() else None, camera, 0.001))
+            else:
+                yield Refusal(picture.relative_to(root).as_posix(), "no_poses", "lost" if pose is not None else "none")
         if not found:
             yield Refusal(scan.name, "no_poses", "no frame with a pose")
         for start in range(0, len(found), views):

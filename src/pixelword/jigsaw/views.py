@@ -19,7 +19,7 @@ from pixelword.jigsaw.depth_maps import Depth, read_depth
 from pixelword.jigsaw.draws import Key
 from pixelword.jigsaw.markers import mark
 from pixelword.jigsaw.pictures import MAX_PIXELS, Picture, fitted, read_picture
-from pixelword.jigsaw.poses import Matrix, Motion, Plan, cloud, distinct, draw_plan, motion, rigid, stand
+from pixelword.jigsaw.poses import Matrix, Motion, Plan, cloud, distinct, draw_plan, intrinsics, motion, rigid, stand
 from pixelword.jigsaw.prompts import motion_prompt, pose_prompt
 from pixelword.jigsaw.puzzle import Puzzle, PuzzleSettings, shuffled
 from pixelword.jigsaw.refusals import Refusal
@@ -222,9 +222,9 @@ class PoseJigsaw(ViewSettings):
                 return depth
             if isinstance(picture, Refusal):
                 return picture
-            camera = np.asarray(view.camera, dtype=np.float64)
-            if camera.shape not in {(3, 3), (4, 4)}:
-                return Refusal(sample.id, "no_poses", f"intrinsics of shape {camera.shape}")
+            camera = intrinsics(view.camera)
+            if camera is None:
+                return Refusal(sample.id, "no_poses", f"intrinsics {view.camera}"[:200])
             small = picture if picture.size == depth.shape[::-1] else picture.resize(depth.shape[::-1])
             place, colour = cloud(np.asarray(small), depth, camera, pose)
             places.append(place)
