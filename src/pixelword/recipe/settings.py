@@ -73,7 +73,9 @@ class SourceSettings(Settings):
 
     name: str = Field(min_length=1, description="how logs and errors call it")
     kind: Literal["json", "parquet", "webdataset", "huggingface"] = Field(description="format of the rows")
-    path: str = Field(min_length=1, description="file, folder, pattern with * or (huggingface) a name on the hub")
+    path: str = Field(
+        min_length=1, description="file, folder, pattern with * or {0..9}, URL, or (huggingface) a name on the hub"
+    )
     root: Path | None = Field(default=None, description="folder that the rows' pictures lie in")
     split: str = Field(default="train", description="of a Hugging Face dataset")
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="share of the samples")

@@ -41,8 +41,8 @@ def refuse_other_sharding() -> None:
             raise ConfigError(
                 f"a recipe is not trained with accelerate's {name}",
                 got=f"{variable}={os.environ[variable]}",
-                fix="start it with torchrun, which spreads the model by FSDP2; or train the model, an ordinary "
-                "transformers one, with transformers' own Trainer",
+                fix="start it with torchrun, which spreads the model by FSDP2 (`spread: all` saves what ZeRO-3 saves); "
+                "docs/scale.md says what a run would lose",
             )
 
 
