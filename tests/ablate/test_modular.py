@@ -144,6 +144,10 @@ def test_what_cannot_be_put_together_is_refused_in_one_sentence(tmp_path):
         modular_from(sees, reads, rope_scheme="native")
     with pytest.raises(ConfigError, match="plain or native"):
         modular_from(sees, reads, language="both")
+    weights = (sees / "model.safetensors").read_bytes()
+    (sees / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(CheckpointError, match="whole safetensors"):
+        modular_from(sees, reads)
     (sees / "config.json").write_text(json.dumps(json.loads((sees / "config.json").read_text()) | {"hidden_size": "x"}))
     with pytest.raises(CheckpointError, match="broken"):
         modular_from(sees, reads)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import CONFIG_MAPPING, Qwen3ForCausalLM
 from transformers.configuration_utils import PreTrainedConfig
@@ -18,7 +19,7 @@ from pixelword.convert.llm import HEAD, WORDS, LanguageModel, read_llm
 from pixelword.convert.qwen3 import copy_llm, neo_config, neo_name
 from pixelword.convert.tokens import fitting_processor
 from pixelword.errors import CheckpointError, ConfigError
-from pixelword.model.checkpoint import compare, read_tensor, stored_shapes, weight_files
+from pixelword.model.checkpoint import compare, read_tensor, weight_files
 from pixelword.model.modular import (
     CLASS_TOKENS,
     MODEL_TYPE,
@@ -133,7 +134,7 @@ def encoder_config(folder: Path, dropped_layers: int | None) -> PreTrainedConfig
     dropped = (kind == "clip_vision_model") if dropped_layers is None else dropped_layers
     if not 0 <= dropped < config.num_hidden_layers:
         raise ConfigError(
-            "layers of the encoder that are left out",
+            "more layers of the encoder are left out than it can spare",
             got=f"{dropped} of {config.num_hidden_layers}",
             fix="leave out fewer than there are",
         )
@@ -165,19 +166,23 @@ def read_encoder(folder: Path, vision: EncoderAndProjector) -> None:
     """Copy an encoder's tensors from the files of a folder; the rest of a whole model is left out.
 
     Raises:
-        CheckpointError: pickles, or tensors that are missing or have another shape.
+        CheckpointError: pickles, a damaged file, or tensors that are missing or have another shape.
     """
     own: Mapping[str, Tensor] = vision.encoder.state_dict()
-    stored = stored_shapes(folder)
-    before = max(BEFORE, key=lambda prefix: sum(prefix + name in stored for name in own))
-    compare(
-        {name: tuple(tensor.shape) for name, tensor in own.items()},
-        {name: stored[before + name] for name in own if before + name in stored},
-    )
-    for file in weight_files(folder):
-        with safe_open(file, framework="pt") as opened:
-            for name in {before + name for name in own} & set(opened.keys()):
-                own[name.removeprefix(before)].copy_(opened.get_tensor(name))
+    files = weight_files(folder)
+    try:
+        with ExitStack() as stack:
+            opened = [stack.enter_context(safe_open(file, framework="pt")) for file in files]
+            stored = {name: file for file in opened for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            before = max(BEFORE, key=lambda prefix: sum(prefix + name in stored for name in own))
+            named = {name: before + name for name in own if before + name in stored}
+            shapes = {name: tuple(stored[place].get_slice(place).get_shape()) for name, place in named.items()}
+            compare({name: tuple(tensor.shape) for name, tensor in own.items()}, shapes)
+            for name, place in named.items():
+                own[name].copy_(stored[place].get_tensor(place))
+    except (SafetensorError, OSError) as error:
+        what = f"the weights of {folder.name} are not whole safetensors files"
+        raise CheckpointError(what, got=error, fix="download them again") from error
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ from pixelword.model.rope import rotate
 MODEL_TYPE = "pixelword_modular"
 CLASS_TOKENS = {"clip_vision_model": 1, "siglip_vision_model": 0, "internvl_vision": 1}
 """Kinds of encoders, and how many tokens that are no patch they put first."""
-BEHIND_FEATURES = ("q_norm_h", "q_norm_w", "k_norm_h", "k_norm_w")
+SPATIAL_NORMS = ("q_norm_h", "q_norm_w", "k_norm_h", "k_norm_w")
 
 
 class ModularConfig(NeoConfig):
@@ -107,7 +107,7 @@ class PlainAttention(NeoAttention):
     def __init__(self, config: NeoTextConfig, layer_idx: int) -> None:
         super().__init__(config, layer_idx)
         self.q_proj_hw = self.k_proj_hw = nn.Identity()  # type: ignore[assignment]
-        for name in BEHIND_FEATURES:
+        for name in SPATIAL_NORMS:
             delattr(self, name)
 
     def _queries(self, x: Tensor, cos_sin: tuple[Tensor, Tensor]) -> Tensor:
