@@ -194,6 +194,13 @@ def test_data_that_ends_early_ends_the_run_and_says_so(data, tmp_path, caplog):
     assert (tmp_path / "model").is_dir()
 
 
+def test_data_without_a_single_step_is_refused_and_no_model_is_written(data, tmp_path):
+    with pytest.raises(DataError, match="before the first step") as caught:
+        run_recipe(recipe(data, source={"root": tmp_path, "epochs": 1}, rows_per_step=64), tmp_path / "run")
+    assert "missing file" in str(caught.value.got)
+    assert not (tmp_path / "run" / "model").exists() and not checkpoints.all_checkpoints(tmp_path / "run")
+
+
 def test_out_of_memory_is_one_sentence_and_the_last_checkpoint_stays(data, tmp_path):
     def full() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")

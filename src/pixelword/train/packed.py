@@ -24,7 +24,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer import TRAINER_STATE_NAME
 
 from pixelword.data import PackedBatch, PackedLoader, Prefetched, merged, step_share
-from pixelword.errors import BackendError, CheckpointError, TrainingError
+from pixelword.errors import BackendError, CheckpointError, DataError, TrainingError
 from pixelword.recipe import resolved
 from pixelword.train import checkpoints
 from pixelword.train.attention_choice import choose_attention, without_idle_samples
@@ -128,6 +128,12 @@ class PackedTrainer(Trainer):
             self.control.should_training_stop = self.control.should_save = True
             left = sum(len(row) for batch in batches for row in batch.names)
             self.journal.event("the data ended", step=self.ended, steps=self.recipe.steps, samples_left=left)
+            if not self.ended:
+                raise DataError(
+                    "the data ended before the first step",
+                    got=f"{left} samples, bad rows {self.prepared.loader.bad.state() or 'none'}, on this rank",
+                    fix="look at the reasons of bad rows in the log, give a source more epochs, or lower rows_per_step",
+                )
             logger.warning(
                 "the data ended after step %d of %d; %d samples are left over, too few for a step",
                 *(self.ended, self.recipe.steps, left),
