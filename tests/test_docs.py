@@ -53,6 +53,19 @@ def test_messages_that_troubleshooting_explains_are_messages_of_the_code():
             assert part in code, message
 
 
+def test_every_paper_that_code_or_recipes_name_stands_on_the_page_of_papers():
+    page = (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "recipes").rglob("*.yaml"), *(ROOT / "docs").rglob("*.yaml")]
+    for file in files:
+        for number in re.findall(r"(?<![\d.])2\d{3}\.\d{5}(?!\d)", file.read_text(encoding="utf-8")):
+            assert number in page, f"{file.name}: arXiv {number}"
+
+
+def test_each_example_of_extending_is_under_fifty_lines():
+    examples = [match["text"] for match in blocks(ROOT / "docs" / "extending.md", "python")]
+    assert len(examples) == 5 and all(text.count("\n") < 50 for text in examples)
+
+
 def test_make_bench_can_call_every_benchmark_without_arguments():
     for script in (ROOT / "benchmarks").glob("bench_*.py"):
         for call in re.findall(r'add_argument\(\s*"(?!-)[^)]*\)', script.read_text(encoding="utf-8")):
