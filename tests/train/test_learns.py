@@ -33,6 +33,22 @@ def test_the_first_stage_is_the_rule_spelled_out_name_by_name():
     assert not model.get_input_embeddings().weight.requires_grad
 
 
+@pytest.mark.parametrize(
+    ("pattern", "fix"),
+    [
+        (r"model\.visoin_model\..*", "did you mean 'model.vision_model'?"),
+        (r".*\.q_porj\..*", "did you mean 'q_proj'?"),
+        (r"model\.language_model\.layer\.[01]\..*", "did you mean 'model.language_model.layers.0'?"),
+        (r"lm_haed\.weight", "did you mean 'lm_head.weight'?"),
+        ("zzz", "names begin with lm_head.weight, model.language_model, model.vision_model"),
+    ],
+)
+def test_a_pattern_that_matches_nothing_suggests_what_it_may_have_meant(pattern, fix):
+    with pytest.raises(ConfigError, match="matches no parameter") as caught:
+        select(tiny(), (pattern,))
+    assert caught.value.fix == fix
+
+
 @pytest.mark.parametrize(("config", "trainable"), [(neo_2b(), 864_878_592), (neo_9b(), 2_056_061_952)])
 def test_the_first_stage_trains_as_many_parameters_as_in_the_paper(config, trainable):
     with torch.device("meta"):

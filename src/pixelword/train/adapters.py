@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from pixelword.errors import ConfigError, MissingExtra, nearest
+from pixelword.errors import ConfigError, MissingExtra
 from pixelword.recipe import LoraSettings
+from pixelword.train.learns import nearest_part
 
 
 def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
@@ -33,7 +34,7 @@ def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
             raise ConfigError(
                 "a pattern of lora.targets matches no linear layer",
                 got=pattern,
-                fix=nearest(pattern.replace("\\", ""), linear),
+                fix=nearest_part(pattern, linear),
             )
     config = LoraConfig(
         r=settings.rank,

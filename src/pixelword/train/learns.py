@@ -6,13 +6,14 @@ misspelt part can never silently stay frozen (or train).
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
-from pixelword.errors import ConfigError, nearest
+from pixelword.errors import ConfigError
 from pixelword.model import NeoConfig
 
 EVERYTHING: tuple[str, ...] = (r".*",)
@@ -81,12 +82,24 @@ def select(model: nn.Module, patterns: Sequence[str]) -> list[str]:
                 fix="write it as for Python's re, with points escaped",
             ) from error
         if not matched:
-            fix = nearest(pattern.replace("\\", ""), names)
-            raise ConfigError("a pattern of what learns matches no parameter", got=pattern, fix=fix)
+            raise ConfigError(
+                "a pattern of what learns matches no parameter", got=pattern, fix=nearest_part(pattern, names)
+            )
         chosen.update(matched)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in chosen)
     return [name for name in names if name in chosen]
+
+
+def nearest_part(pattern: str, names: Iterable[str]) -> str:
+    """A sentence that suggests what a pattern may have meant: a whole name, its beginning, or one word of it."""
+    known = {re.sub(r"\.\d+", ".0", name) for name in names}
+    words = {".".join(name.split(".")[:depth]) for name in known for depth in range(1, name.count(".") + 2)}
+    words |= {word for name in known for word in name.split(".")}
+    meant = re.sub(r"\(.*?\)|\[.*?\]|\d+", "0", pattern.replace("\\", "")).replace(".*", "").strip(".^$")
+    close = difflib.get_close_matches(meant, sorted(words), n=1)
+    beginnings = sorted({".".join(name.split(".")[:2]) for name in known})
+    return f"did you mean {close[0]!r}?" if close else f"names begin with {', '.join(beginnings[:12])}"
 
 
 def part_of(name: str, pre_buffer_layers: int = 0) -> str:
