@@ -25,6 +25,7 @@ TITLES = {
     "harness": "What the RealUnify harness costs",
     "realunify_harness_faults": "RealUnify under injected faults",
     "realunify_harness_kills": "RealUnify killed and continued",
+    "realunify_report": "A RealUnify page of 1,000 items",
 }
 
 OPENING = """# Benchmarks

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pixelword.realunify.bottleneck import CRITICAL
 from pixelword.realunify.diagnosis import Box, Boxes, Derived, derive, sort_into_boxes, synergy_index
 from pixelword.realunify.page.arms import EvaluatedRun
-from pixelword.realunify.page.numbers import category_name
+from pixelword.realunify.page.numbers import category_name, within
 from pixelword.realunify.page.scores_section import arms_of
 from pixelword.realunify.page.verdict import bottleneck_of
 from pixelword.realunify.taxonomy import CATEGORIES, OPEN, Protocol, Status, Track
@@ -64,7 +64,7 @@ MEANINGS = (
     "rewritten prompt: a wrong one is understanding, a right one leaves generation. In GEU stage one is the edited "
     "picture: a wrong one is generation. Undecided: nobody knows whether stage one was right.",
     "The three skills are shares in [0, 1], corrected for guessing. The lowest is named when it lies more than "
-    f"{CRITICAL} standard errors of the difference below the next.",
+    f"{CRITICAL:.0f} standard errors of the difference below each other one, and a little more where items are few.",
     "Union ceiling: right by one route or the other. Realised share: direct of that ceiling. Own-stage headroom: what "
     "true intermediates add to stepwise. Synergy: half the realised share of UEG plus half of the share of GEU items "
     "that true intermediates rescue and own pictures rescue too.",
@@ -88,10 +88,12 @@ def skills_table(run: EvaluatedRun) -> Table:
         for name in ("understanding", "generation", "joining"):
             skill = next(each for key, each in found.skills.items() if key.value == name)
             spread = 1.96 * skill.error
-            cells.append(Estimate(skill.value, skill.value - spread, skill.value + spread))
+            low, high = within(skill.value - spread), within(skill.value + spread)
+            cells.append(Estimate(within(skill.value), low, high))
         rows.append([track.value, *cells, found.words])
     columns = ["", "understanding", "generation", "joining", "verdict"]
-    return Table(columns, rows, "The three skills, each measured alone, corrected for guessing.")
+    caption = "The three skills, each measured alone, corrected for guessing, with 95 % intervals."
+    return Table(columns, rows, caption)
 
 
 DERIVED = (

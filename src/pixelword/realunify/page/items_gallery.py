@@ -128,16 +128,18 @@ def answer(label: str, record: ItemRecord) -> Answer:
 
 def shown_pictures(records: Sequence[Labelled], looks: Mapping[str, Look]) -> list[Picture]:
     """The input, then what each protocol drew or edited, each picture once."""
-    named: dict[str, tuple[str, StoredPicture]] = {}
+    names: dict[str, list[str]] = {}
+    pictures: dict[str, StoredPicture] = {}
     for label, record in records:
         for kind, picture in (("input", record.source), (label, record.intermediate), (label, record.picture)):
-            if picture is not None and picture.sha256 not in named:
-                named[picture.sha256] = (kind, picture)
+            if picture is not None and kind not in names.setdefault(picture.sha256, []):
+                names[picture.sha256].append(kind)
+                pictures[picture.sha256] = picture
     found = []
-    for key, (label, picture) in named.items():
+    for key, kinds in names.items():
         seen = looks.get(key)
         if seen is not None and seen.thumbnail is not None:
-            size = f"{picture.width} x {picture.height}"
+            label, size = ", ".join(kinds), f"{pictures[key].width} x {pictures[key].height}"
             found.append(Picture(seen.thumbnail, label, alt=f"{label}, {size}"))
     return found
 
@@ -175,15 +177,23 @@ def polls(records: Sequence[Labelled]) -> list[Piece]:
         return []
     questions = {each.question: each.expected for _, record in polled for each in record.polled}
     failed = {each.question for _, record in polled for each in record.polled if not each.passed}
-    said = [{each.question: each.verdict or "undecided" for each in record.polled} for _, record in polled]
     rows: list[list[Cell]] = [
-        [question, expected, *(verdicts.get(question) for verdicts in said)]
+        [question, expected, verdict_words(polled, question)]
         for question, expected in questions.items()
         if question in failed
     ]
-    table = [Table(["judge was asked", "expected", *(label for label, _ in polled)], rows)] if rows else []
+    table = [Table(["the judge was asked", "expected", "said"], rows)] if rows else []
     lines = [f"{label}: {each.question}\n  {judge_words(each)}" for label, record in polled for each in record.polled]
     return [*table, Fold(f"all {len(questions)} questions and the judge's replies", [Listing("\n".join(lines))])]
+
+
+def verdict_words(polled: Sequence[Labelled], question: str) -> str:
+    """What the judge said of one question: once where all protocols agree, otherwise for each."""
+    said = {label: each.verdict or "undecided" for label, record in polled for each in record.polled
+            if each.question == question}  # fmt: skip
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return ", ".join(f"{label} {verdict}" for label, verdict in said.items())
 
 
 def judge_words(polled: Polled) -> str:

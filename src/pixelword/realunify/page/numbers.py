@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from pixelword.realunify.differences import Difference
-from pixelword.realunify.intervals import bootstrap
+from pixelword.realunify.intervals import bootstrap, wilson
 from pixelword.realunify.page.arms import Arm
 from pixelword.realunify.scores import CategoryScore
 from pixelword.realunify.taxonomy import CATEGORIES, Track
@@ -30,7 +30,10 @@ def average(arm: Arm, track: Track) -> Estimate | None:
     if headline is None:
         return None
     cells = [arm.table.categories[name] for name in arm.categories(track)]
+    right, expected = sum(cell.right for cell in cells), sum(cell.expected for cell in cells)
     low, high = bootstrap([[1] * cell.right + [0] * (cell.expected - cell.right) for cell in cells]).percentile
+    if right in (0, expected):  # every draw is the same, which is no certainty
+        low, high = wilson(right, expected)
     value = float(Fraction(headline)) / 100
     return Estimate(value, min(low, value), max(high, value))
 
@@ -44,6 +47,9 @@ def change(difference: Difference) -> Estimate:
     """A paired difference in points with its bootstrap interval."""
     low, high = difference.change.percentile
     value = difference.change.value
+    if not difference.pairs.gained and not difference.pairs.lost:  # every draw is the same, which is no certainty
+        high = wilson(0, difference.pairs.asked).high
+        low = -high
     return Estimate(100 * value, 100 * min(low, value), 100 * max(high, value), percent=False)
 
 
@@ -51,6 +57,11 @@ def differs(difference: Difference) -> bool:
     """Whether two runs can be told apart: the interval is clear of zero and the test agrees."""
     low, high = difference.change.percentile
     return (low > 0 or high < 0) and difference.adjusted_p < TIE
+
+
+def within(value: float) -> float:
+    """A share in [0, 1]: a correction for guessing may lead a little out."""
+    return min(1.0, max(0.0, value))
 
 
 def p_text(p: float) -> str:

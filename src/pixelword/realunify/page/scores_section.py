@@ -58,19 +58,20 @@ def scores(runs: Sequence[EvaluatedRun]) -> list[Piece]:
 def score_table_of(track: Track, names: Sequence[str], arms: Sequence[Labelled]) -> Table:
     rows: list[list[Cell]] = []
     for name in names:
-        row: list[Cell] = [category_name(name)]
+        row: list[Cell] = [CATEGORIES[name].short]
         for _, arm in arms:
             row.append(cell_words(arm, name))
         rows.append([*row, 100 * CHANCE[track] if CHANCE[track] else None])
     averages: list[Cell] = [average(arm, track) or why_no_average(arm, track) for _, arm in arms]
-    rows.append([f"{track}, mean of the categories", *averages, 100 * CHANCE[track] if CHANCE[track] else None])
+    rows.append([f"{track}, mean", *averages, 100 * CHANCE[track] if CHANCE[track] else None])
     last = [len(rows) - 1]
     if CHANCE[track]:
         above = [corrected_for_chance(average(arm, track), CHANCE[track]) for _, arm in arms]
-        rows.append(["the same, corrected for chance", *above, 0.0])
+        rows.append(["above chance", *above, 0.0])
     caption = (
-        "Right items in percent of those expected, with Wilson intervals; averages with bootstrap intervals. Where not "
-        "all items were answered, the number of those that were."
+        "Right items in percent of those expected, with Wilson intervals; means with bootstrap intervals (Wilson's "
+        "where all items agree). Where not all items were answered, the number of those that were. Above chance: 0 is "
+        "what guessing reaches, 100 is everything."
     )
     columns = ["category", *(label for label, _ in arms), "chance, %"]
     if not CHANCE[track]:

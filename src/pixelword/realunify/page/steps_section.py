@@ -40,7 +40,7 @@ def paired_table(first: Arm, second: Arm, names: tuple[str, str]) -> Table:
     """Two arms item by item: the 2 x 2 counts, the difference with its interval, and exact p before and after Holm."""
     found = compare(first.results, second.results)
     rows: list[list[Cell]] = [
-        [category_name(name), each.pairs.both, each.pairs.gained, each.pairs.lost, each.pairs.neither,
+        [CATEGORIES[name].short, each.pairs.both, each.pairs.gained, each.pairs.lost, each.pairs.neither,
          change(each), p_text(each.p), p_text(each.adjusted_p)]
         for name, each in found.items()
     ]  # fmt: skip
@@ -62,8 +62,8 @@ def paired_table(first: Arm, second: Arm, names: tuple[str, str]) -> Table:
         "p, Holm",
     ]
     caption = (
-        "Items that both answered. Differences with bootstrap intervals; McNemar's exact p for each category, "
-        "corrected by Holm over the categories; a sign-flip test for each track."
+        "Items that both answered. Differences with bootstrap intervals (Wilson's where no item differs); McNemar's "
+        "exact p for each category, corrected by Holm over the categories; a sign-flip test for each track."
     )
     return Table(columns, rows, caption, emphasize=emphasized)
 

@@ -10,9 +10,9 @@ from pixelword.realunify.bottleneck import Bottleneck, find_bottleneck
 from pixelword.realunify.differences import Difference, above_chance, compare_all, holm, paired
 from pixelword.realunify.page.arms import Arm, EvaluatedRun
 from pixelword.realunify.page.half_lines import told_of
-from pixelword.realunify.page.numbers import TIE, average, change, differs, listed, p_text
+from pixelword.realunify.page.numbers import TIE, average, change, differs, listed, p_text, within
 from pixelword.realunify.taxonomy import CATEGORIES, CHANCE, Protocol, Status, Track
-from pixelword.report import Heading, Paragraph, Piece, Strong, sentence
+from pixelword.report import Code, Heading, Paragraph, Piece, Strong, sentence
 
 READINGS = {
     (Track.UEG, True): "The model knows more than it uses when it draws in one go.",
@@ -135,8 +135,11 @@ def bottleneck_words(track: Track, direct: Arm, stepwise: Arm, oracle: Arm) -> P
     found = bottleneck_of(track, direct, stepwise, oracle)
     if found is None:
         text = "Which skill is the bottleneck is not decided: no item has a checked stage one and all three runs."
-        return Paragraph(f"{track}. {text}", tone="note")
-    skills = listed([f"{skill} {100 * skill_.value:.0f} %" for skill, skill_ in found.skills.items()])
+        if track == Track.GEU:
+            return Paragraph(f"{track}. {text}", tone="note")
+        command = Code("pixelword realunify check")
+        return Paragraph(f"{track}. {text} A text judge checks the rewritten prompts: ", command, ".", tone="note")
+    skills = listed([f"{skill} {100 * within(skill_.value):.0f} %" for skill, skill_ in found.skills.items()])
     if found.named is None:
         text = f"Which skill is the bottleneck is not decided: {skills}, too close for so many items."
         return Paragraph(f"{track}. {text}")
