@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin
 
 import pytest
 import typer
@@ -16,8 +16,9 @@ from typer.main import get_command
 from pixelword.cli.main import COMMANDS, build
 from pixelword.cli.realunify import read_plan
 from pixelword.errors import ConfigError
-from pixelword.posttrain.settings import read_posttrain_recipe
-from pixelword.recipe import load_recipe
+from pixelword.posttrain.settings import PosttrainRecipe, read_posttrain_recipe
+from pixelword.realunify.run_settings import RunPlan
+from pixelword.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -149,3 +150,27 @@ def test_a_wrong_option_and_a_wrong_setting_would_be_found():
     for wrong in ("train recipes/tiny/sft.yaml --set optimiser.rate=1", "posttrain recipes/jigsaw/tiny.yaml --set a=1"):
         with pytest.raises(ConfigError):
             test_a_whole_command_line_is_taken_with_all_its_settings(Line(page, f"pixelword {wrong}", True))
+
+
+SETTINGS = {
+    (line.page.name, found): found
+    for line in ALL
+    if not OURS.match(line.text) and line.page != MODELS
+    for found in re.findall(r"--set ([a-z_]+(?:\.[a-z_]+)+)=", line.text)
+}
+
+
+@pytest.mark.parametrize(("page", "key"), list(SETTINGS), ids=" ".join)
+def test_a_setting_in_the_running_text_is_one_of_the_recipes_or_of_a_plan(page, key):
+    """Followed through the fields by hand; below a dictionary any key goes."""
+    assert key == "a.b" or any(has(kind, key.split(".")) for kind in (Recipe, PosttrainRecipe, RunPlan)), page
+
+
+def has(kind: Any, path: list[str]) -> bool:
+    if not path:
+        return True
+    inner = [kind, *get_args(kind), *(two for one in get_args(kind) for two in get_args(one))]
+    if any(get_origin(one) is dict or one is dict for one in inner):
+        return True
+    fields = [one.model_fields[path[0]] for one in inner if path[0] in getattr(one, "model_fields", {})]
+    return any(has(field.annotation, path[1:]) for field in fields)

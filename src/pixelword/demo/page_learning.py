@@ -19,9 +19,9 @@ from pixelword.report import (
     Stage,
     Table,
     disjoint,
+    format_count,
     sentence,
 )
-from pixelword.report.statistics import format_count
 from pixelword.world import KINDS
 
 WORDS, SEEING = "1-words", ("2-see", "3-join", "4-answer")
