@@ -30,6 +30,10 @@ def run_ablation(experiment: str, out: Path, *, seeds: int = 3, minutes: float =
 
     Raises:
         ConfigError: an unknown experiment or host, no seed, too short a budget, or a folder of another budget.
+        BackendError: another ablation is writing into the folder.
+        CheckpointError: a file of the folder is damaged.
+        InputError: the folder cannot be written: rights, or a full disk. What is finished stays.
+        TrainingError: the disk is full while a checkpoint is written.
     """
     # Threads that spin while they wait slow each other down as soon as anything else runs. Read when torch starts.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 import pixelword
 from pixelword.ablate.plan import Budget
 from pixelword.ablate.vocabulary import FINGERPRINT
-from pixelword.errors import ConfigError
+from pixelword.errors import CheckpointError, ConfigError, InputError
+from pixelword.locks import alone_in
 from pixelword.train import Machine, write_json
 
 
@@ -24,12 +26,13 @@ def begin(out: Path, budget: Budget, minutes: float, machine: Machine) -> None:
     """Write down what the folder is of, or make sure that it is of the same budget.
 
     Raises:
+        CheckpointError: its `run.json` is damaged.
         ConfigError: it belongs to another budget.
     """
     file, now = out / "run.json", {**budget.model_dump(mode="json"), "vocabulary": FINGERPRINT}
     if file.exists():
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        before = {**stored["budget"], "vocabulary": stored["vocabulary"]}
+        stored = read_back(file)
+        before = {**stored.get("budget", {}), "vocabulary": stored.get("vocabulary")}
         other = [key for key in now if before.get(key) != now[key]]
         if other:
             raise ConfigError(
@@ -44,6 +47,41 @@ def begin(out: Path, budget: Budget, minutes: float, machine: Machine) -> None:
     content: dict[str, Any] = {"minutes": minutes, "budget": budget.model_dump(mode="json"), "vocabulary": FINGERPRINT}
     content |= {"machine": machine.why, "processor": processor, "versions": versions}
     write_json(file, content)
+
+
+def read_back(file: Path) -> dict[str, Any]:
+    """What a JSON file of the folder holds.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError(f"a {type(content).__name__} in place of an object")
+    except (ValueError, TypeError) as error:
+        fix = "remove this file; what it said is made again"
+        raise CheckpointError(f"{file} is damaged", got=error, fix=fix) from error
+    return content
+
+
+@contextmanager
+def written_in(out: Path) -> Iterator[None]:
+    """Around everything that writes: one run at a time, and a disk that is full or closed is said in one sentence.
+
+    Raises:
+        BackendError: another ablation is writing into the folder.
+        InputError: it cannot be written.
+    """
+    try:
+        with alone_in(out):
+            yield
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            "the folder of the ablation cannot be written",
+            got=f"{out}: {error}",
+            fix="check space and rights, or choose another --out; the same command goes on after the last whole stage",
+        ) from error
 
 
 @contextmanager

@@ -6,6 +6,7 @@ pre-Buffer of 4 layers before 28 becomes 2 before 4; its bases 1e6 (time) and 1e
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, Literal
 
 from pydantic import Field
@@ -142,11 +143,11 @@ def budget_of(minutes: float) -> Budget:
     """The steps that so many CPU minutes a run allow.
 
     Raises:
-        ConfigError: not even a few steps fit.
+        ConfigError: not even a few steps fit, or no number.
     """
-    steps = round(minutes * STEPS_PER_MINUTE)
+    steps = round(minutes * STEPS_PER_MINUTE) if isfinite(minutes) else 0
     if steps < 4:
-        raise ConfigError("the budget is too short for a run", got=f"{minutes} minutes", fix="give 0.5 minutes or more")
+        raise ConfigError("the budget is too short for a run", got=f"{minutes:g} minutes", fix="give 0.5 or more")
     see = max(1, round(SEE_SHARE * steps))
     return Budget(words=WORDS_STEPS, see=see, answer=steps - see)
 

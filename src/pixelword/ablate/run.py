@@ -26,7 +26,7 @@ from transformers import Qwen3ForCausalLM
 from pixelword.ablate.build import Builder
 from pixelword.ablate.exam import EXAM_LENGTH, exam_scenes, sit_exam
 from pixelword.ablate.floor import blind_floor
-from pixelword.ablate.folder import begin, logged_to
+from pixelword.ablate.folder import begin, logged_to, read_back, written_in
 from pixelword.ablate.outcome import Outcome
 from pixelword.ablate.page import write_results
 from pixelword.ablate.plan import NATIVE, Arm, Budget, arms_of, budget_of, learns_of
@@ -65,14 +65,14 @@ def run(experiment: str, out: Path, seeds: int, minutes: float, host: str) -> Pa
     arms, budget = arms_of(experiment, host), budget_of(minutes)
     if seeds < 1:
         raise ConfigError("an ablation needs at least one seed", got=seeds, fix="use 3, so that intervals are possible")
-    out.mkdir(parents=True, exist_ok=True)
-    machine = look_at_machine()
-    begin(out, budget, minutes, machine)
-    with Bars(len(arms) * seeds) as bars, logged_to(out / "log.txt"), quiet_transformers():
-        ablation = Ablation(out, budget, machine, bars)
-        outcomes = [ablation.outcome(arm, seed) for seed in range(seeds) for arm in arms]
-    floor = fmean(blind_floor(exam_scenes(seed, budget.scenes), seed) for seed in range(seeds))
-    return write_results(out, experiment if host == "parent" else f"{experiment}-{host}", arms, outcomes, floor)
+    with written_in(out):
+        machine = look_at_machine()
+        begin(out, budget, minutes, machine)
+        with Bars(len(arms) * seeds) as bars, logged_to(out / "log.txt"), quiet_transformers():
+            ablation = Ablation(out, budget, machine, bars)
+            outcomes = [ablation.outcome(arm, seed) for seed in range(seeds) for arm in arms]
+        floor = fmean(blind_floor(exam_scenes(seed, budget.scenes), seed) for seed in range(seeds))
+        return write_results(out, experiment if host == "parent" else f"{experiment}-{host}", arms, outcomes, floor)
 
 
 class Ablation:
@@ -90,7 +90,7 @@ class Ablation:
             for stage in ("see", "answer"):
                 shutil.rmtree(folder / stage / "model")
         self.bars.finished()
-        return Outcome.model_validate(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+        return Outcome.model_validate(read_back(folder / "result.json"))
 
     def train(self, arm: Arm, seed: int, folder: Path) -> Outcome:
         """Train an arm by its two stages and question it."""

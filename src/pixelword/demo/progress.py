@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import torch
 from rich.console import Console
@@ -16,16 +16,14 @@ from pixelword.train import Batch, Machine
 from pixelword.world import Example
 
 
-class Bars:
-    """One bar per part of the demo, and one over all of them.
+class Drawn:
+    """Bars with the time that is left, drawn while inside `with`.
 
     Args:
-        parts: names of the parts, with their expected share of the time.
         console: where to draw.
     """
 
-    def __init__(self, parts: dict[str, float], console: Console | None = None) -> None:
-        self.shares = parts
+    def __init__(self, console: Console | None = None) -> None:
         self.progress = Progress(
             TextColumn("{task.description:<28}"),
             BarColumn(bar_width=None),
@@ -35,10 +33,8 @@ class Bars:
             TimeRemainingColumn(elapsed_when_finished=False),
             console=console or Console(),
         )
-        self.whole = self.progress.add_task("whole demo", total=round(1000 * sum(parts.values())))
-        self.tasks: dict[str, Any] = {}
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> Self:
         self.progress.start()
         return self
 
@@ -46,6 +42,25 @@ class Bars:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.progress.stop()
+
+    def reach(self, name: str, done: float) -> None:
+        """Say how many units of a part are done."""
+        raise NotImplementedError
+
+
+class Bars(Drawn):
+    """One bar per part of the demo, and one over all of them.
+
+    Args:
+        parts: names of the parts, with their expected share of the time.
+        console: where to draw.
+    """
+
+    def __init__(self, parts: dict[str, float], console: Console | None = None) -> None:
+        super().__init__(console)
+        self.shares = parts
+        self.whole = self.progress.add_task("whole demo", total=round(1000 * sum(parts.values())))
+        self.tasks: dict[str, Any] = {}
 
     def part(self, name: str, total: int, done: int = 0) -> None:
         """Begin a part of `total` units, `done` of them done before."""
@@ -74,7 +89,7 @@ class Bars:
 class Watch(TrainerCallback):
     """Moves the bar of a stage."""
 
-    def __init__(self, bars: Bars, part: str) -> None:
+    def __init__(self, bars: Drawn, part: str) -> None:
         self.bars, self.part = bars, part
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
