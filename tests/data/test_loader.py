@@ -170,8 +170,9 @@ def test_other_data_or_lanes_on_resume_are_refused(folder, tmp_path):
     with pytest.raises(DataError, match="not what it was") as caught:
         loader(tmp_path, source={"root": folder}).load(state)
     assert "texts.jsonl" in str(caught.value.got)
-    with pytest.raises(DataError, match="lacks lanes"):
-        loader(folder, data={"lanes": 8}, rows_per_step=8).load(loader(folder).state())
+    for lanes in (2, 8):
+        with pytest.raises(DataError, match="of other lanes"):
+            loader(folder, data={"lanes": lanes}, rows_per_step=8).load(loader(folder).state())
 
 
 @pytest.mark.parametrize(("old", "new"), [(".png", "?png"), ("?", " "), ('"conv', '"vonc')])

@@ -230,10 +230,12 @@ class PackedLoader:
                 got="; ".join(f"{key}: {state['data'].get(key)} then, {self._data.get(key)} now" for key in changed),
                 fix="go on with the same data, or start anew",
             )
-        if missing := [number for number in self.lanes if str(number) not in state["lanes"]]:
+        of_all = {stream.lanes for lane in self.lanes.values() for stream in lane.mixture.streams}
+        kept = set(map(int, state["lanes"]))
+        if not kept.issuperset(self.lanes) or max(kept) >= max(of_all):
             raise DataError(
-                "the state lacks lanes of this rank",
-                got=f"lanes {sorted(map(int, state['lanes']))}, needed {missing}",
+                "the state is of other lanes",
+                got=f"lanes {sorted(kept)} there, {sorted(self.lanes)} of {max(of_all)} here",
                 fix="merge the states of all ranks, and keep data.lanes as it was",
             )
         self.batches, self._turn = state["batches"], state["turn"] % len(self.lanes)
