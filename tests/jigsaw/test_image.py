@@ -13,7 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelword.errors import ConfigError, DataError
-from pixelword.jigsaw import AnswerRule, ImageJigsaw, ImageSample, Ledger, Puzzle, Refusal, Verdicts, puzzles
+from pixelword.jigsaw import (
+    AnswerRule,
+    ImageJigsaw,
+    ImageSample,
+    Ledger,
+    Puzzle,
+    Refusal,
+    Verdicts,
+    VideoJigsaw,
+    puzzles,
+)
 from pixelword.jigsaw.pictures import read_picture
 from pixelword.jigsaw.tiles import cut, edges
 from tests.jigsaw.pictures import busy, folder_of, plain
@@ -148,11 +158,12 @@ def test_one_blank_tile_is_placed_by_elimination():
 
 def test_resize_and_crop_follow_the_released_code():
     picture = busy(4, 301, 203)
-    task = ImageJigsaw(rows=1, columns=1, resize=(200, 150), crop=(101, 90), screen=False)
-    (shown,) = made(task.puzzle(ImageSample("a", picture), seed=0)).images
+    task = ImageJigsaw(rows=1, columns=2, resize=(200, 150), crop=(101, 90), screen=False)
+    puzzle = made(task.puzzle(ImageSample("a", picture), seed=0))
+    shown = np.concatenate([np.asarray(puzzle.images[label - 1]) for label in puzzle.target], axis=1)
     box = ((200 - 101) // 2, (150 - 90) // 2)
     slow = np.asarray(picture.resize((200, 150)))[box[1] : box[1] + 90, box[0] : box[0] + 101]
-    assert np.array_equal(np.asarray(shown), slow)
+    assert np.array_equal(shown, slow)
 
 
 def test_a_turned_photograph_is_upright_unless_told(tmp_path):
@@ -162,9 +173,15 @@ def test_a_turned_photograph_is_upright_unless_told(tmp_path):
     picture.save(tmp_path / "turned.png", exif=exif)
     sample = ImageSample("turned.png", tmp_path / "turned.png")
     sizes = [
-        made(ImageJigsaw(rows=1, columns=1, upright=up).puzzle(sample, seed=0)).images[0].size for up in (True, False)
+        made(ImageJigsaw(rows=1, columns=2, upright=up).puzzle(sample, seed=0)).images[0].size for up in (True, False)
     ]
-    assert sizes == [(96, 120), (120, 96)]
+    assert sizes == [(48, 120), (60, 96)]
+
+
+def test_one_piece_is_no_puzzle():
+    for kind in (ImageJigsaw, VideoJigsaw):
+        with pytest.raises(ConfigError, match="two pieces"):
+            kind(rows=1, columns=1, **({"clips": 1} if kind is VideoJigsaw else {}))
 
 
 def test_the_prompt_is_the_papers_and_asks_for_what_is_paid():

@@ -88,8 +88,9 @@ def chance(puzzle: Puzzle) -> float:
     from math import factorial
 
     rule, K = puzzle.rule, puzzle.pieces
-    partial = rule.gamma * (1 / K - 1 / factorial(K)) if rule.partial_min_k <= K else 0.0
-    return rule.exact_reward / factorial(K) + partial + (rule.format_reward if rule.think else 0.0)
+    solved = 1 / factorial(K)
+    partial = rule.gamma * (1 / K - solved) if rule.partial_min_k <= K else 0.0
+    return rule.exact_reward * solved + partial + (rule.format_reward if rule.think else 0.0)
 
 
 def pieces(puzzle: Puzzle) -> list[Piece]:
@@ -97,7 +98,7 @@ def pieces(puzzle: Puzzle) -> list[Piece]:
     from pixelword.jigsaw.sheets import shown_sheet, solved_sheet
     from pixelword.report import Code, Fold, Listing, Paragraph, Picture, SideBySide
 
-    pictures: list[Piece] = [Picture(shown_sheet(puzzle), "as the model is shown it")]
+    pictures: list[Piece] = [Picture(shown_sheet(puzzle), "as the model is shown it, with its labels")]
     solved = solved_sheet(puzzle)
     if solved is not None:
         pictures.append(Picture(solved, "in the right order"))

@@ -3,6 +3,10 @@
     pixelword jigsaw eval held_out --model inspect:pixelword-chat/NAME --base-url http://localhost:8000/v1
 
 Inspect's own `openai-api/...` does the same where the library `openai` is installed; this needs only httpx.
+
+RealUnify's `pixelword-openai` is another provider and stays one: it sends one request of its own kinds (draw and edit
+too), with pictures as files before the text and replies kept in RealUnify's store. A puzzle is a conversation in which
+each picture follows its label, and puzzles know nothing of RealUnify.
 """
 
 from __future__ import annotations

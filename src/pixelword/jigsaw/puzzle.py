@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from PIL.Image import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pixelword.config import Settings
+from pixelword.errors import ConfigError
 from pixelword.jigsaw.draws import Key, target_of
 from pixelword.jigsaw.prompts import Example, Part, Slot
 from pixelword.jigsaw.refusals import Refusal
@@ -150,6 +151,12 @@ class PuzzleSettings(Settings):
     def difficulty(self) -> str:
         """Names the size and whatever else the order is drawn anew for."""
         raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _something_to_order(self) -> Self:
+        if self.pieces < 2:
+            raise ConfigError("a puzzle has two pieces or more", got=self.pieces, fix="cut it into more")
+        return self
 
     def key(self, sample: str, seed: int, epoch: int) -> Key:
         return Key(seed, epoch, sample, f"{self.kind} {self.difficulty}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pixelword.errors import ConfigError, InputError
 from pixelword.jigsaw.depth import DepthJigsaw, DepthSample
@@ -180,16 +180,28 @@ def released_sample(
     name = str(extra.get("sample") or f"{first(media['path'])} row {number}")
     update: dict[str, Any] = {"rule": base.rule.model_copy(update={"think": "nothink" not in source})}
     if isinstance(base, VideoJigsaw):
-        return VideoSample(name, path), base.model_copy(update=update | told_of_clips(media))
+        return VideoSample(name, path), changed(base, update | told_of_clips(media))
     if media.get("resize_size"):
         update["resize"] = pair(media["resize_size"])
     if isinstance(base, DepthJigsaw):
         points = tuple((int(row), int(column)) for row, column in media["points"])
-        return DepthSample(name, path, points=points), base.model_copy(update=update | {"points": len(points)})
+        return DepthSample(name, path, points=points), changed(base, update | {"points": len(points)})
     if media.get("crop_size"):
         update["crop"] = pair(media["crop_size"])
     update["rows"], update["columns"] = (int(side) for side in media["jigsaw_config"])
-    return ImageSample(name, path), base.model_copy(update=update)
+    return ImageSample(name, path), changed(base, update)
+
+
+S = TypeVar("S", bound=PuzzleSettings)
+
+
+def changed(base: S, update: Mapping[str, Any]) -> S:
+    """The settings with those of a row, checked like any others.
+
+    Raises:
+        ValueError: a value that no puzzle has.
+    """
+    return type(base).model_validate({**dict(base), **update})
 
 
 def told_of_clips(media: Mapping[str, Any]) -> dict[str, Any]:
