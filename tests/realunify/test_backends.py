@@ -153,17 +153,17 @@ class Foreign(Exception):
         (Foreign("insufficient_quota", response=types.SimpleNamespace(status_code=429)), RunStopped),
         (Foreign("too large", status_code=400), CallFailed),
         (Foreign("oh", status_code=500), CallFailed),
-        (Foreign("a mistake of ours"), Foreign),
-        (Foreign("a code of its own", code="bad"), Foreign),
+        (Foreign("a code of its own", code="bad"), CallFailed),
+        (RunStopped("ours"), RunStopped),
     ],
 )
 def test_errors_of_other_libraries_mean_what_their_status_does(error, means):
     pytest.importorskip("inspect_ai")
-    from pixelword.realunify.inspecting.foreign_errors import ErrorsByStatus
+    from pixelword.realunify.inspecting.foreign_errors import AsOurs
 
-    with pytest.raises(means), ErrorsByStatus():
+    with pytest.raises(means), AsOurs():
         raise error
-    with pytest.raises(CallFailed) as caught, ErrorsByStatus():
+    with pytest.raises(CallFailed) as caught, AsOurs():
         raise Foreign(f"you sent {KEY}", status_code=400)
     assert KEY not in str(caught.value)
 
@@ -199,6 +199,7 @@ def test_the_worker_template_answers_everything(picture):
         Request(Operation.EDIT, "paint", (picture,)),
     )
     assert said.text == "A" and said.reported == "template"
+    assert said.versions == f"python {sys.version.split()[0]}", "what it greets with is kept with each reply"
     assert read_header(drawn.picture) == read_header(edited.picture)
 
 

@@ -134,3 +134,42 @@ def test_the_denominators_are_those_of_the_latest_start(tmp_path):
     expected = Store(tmp_path).expected(Protocol.DIRECT)
     assert sorted(map(str, expected)) == ["GEU_7_mental_tracking", "UEG_1_code_to_image", "UEG_2_code_to_image"]
     assert Store(tmp_path).expected(Protocol.STEPWISE) == frozenset()
+
+
+def begun(**more) -> RunRecord:
+    values = {"models": {"model": "m"}, "data": DataRecord(source="mini", folder="x", sha256={"f": "1"}), **more}
+    return RunRecord(started="", track="UEG", protocol=Protocol.DIRECT, expected=("UEG_1_code_to_image",), **values)
+
+
+def test_a_start_is_written_down_before_the_first_thing_that_comes_of_it(tmp_path):
+    with Store(tmp_path) as store:
+        store.begin(begun(models={"model": "typo"}))
+        assert store.runs() == [], "nothing came of it"
+        store.begin(begun())
+        store.keep_call(call(outcome=Outcome.FAILED))
+        assert store.runs() == []
+        store.keep_call(call())
+        assert store.runs() == [begun()]
+        store.keep_item(item(calls=(call(),)))
+        assert store.runs() == [begun()], "once"
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"models": {"model": "n"}}, "other models"),
+        ({"data": DataRecord(source="mini", folder="y", sha256={"f": "2"})}, "other data"),
+        ({"settings": {"seed": 1}}, "other settings"),
+    ],
+)
+def test_a_start_of_which_something_came_binds_the_folder_and_one_that_failed_does_not(tmp_path, other, says):
+    failed = item(status=Status.STAGE2_FAILED, right=None, calls=(call(outcome=Outcome.FAILED),))
+    with Store(tmp_path) as store:
+        store.begin(begun(settings={"seed": 0}))
+        store.keep_item(failed)
+        store.begin(begun(**{"settings": {"seed": 0}, **other}))
+        store.begin(begun(settings={"seed": 0}))
+        store.keep_item(item(calls=(call(),)))
+        with pytest.raises(DataError, match=says):
+            store.begin(begun(**{"settings": {"seed": 0}, **other}))
+        store.begin(begun(settings={"seed": 0, "at_once": 3}))

@@ -87,9 +87,9 @@ def put_in_finished(runs: list[Path], direct: list[Path], stepwise: list[Path], 
 
 def calibrate(
     out: Annotated[Path, typer.Argument(help="Folder for the replies and the trials.")],
-    judge: Annotated[str, typer.Option(help="The judge: provider/name.")],
+    judge: Annotated[str, typer.Option(help="The judge: provider/name, or a preset as in `run`.")],
     judge_url: Annotated[str, typer.Option(help="Address of the judge's server, up to /v1.")] = "",
-    wording: Annotated[str, typer.Option(help="paper_v1, strict_v1 or strict_all_v1.")] = "strict_v1",
+    wording: Annotated[str, typer.Option(help="paper_v1, strict_all_v1, or strict_v1, the default of most.")] = "",
     votes: Annotated[int, typer.Option(min=1, help="Replies to each question, odd.")] = 1,
     number: Annotated[int, typer.Option(min=1, help="Items of each UEG category of the mini.")] = 12,
     seed: Annotated[int, typer.Option(help="Another seed gives other items.")] = 0,
@@ -103,15 +103,21 @@ def calibrate(
 
     The file trials.jsonl in the folder is what `report --calibration` reads.
     """
-    from pixelword.config import load_settings
     from pixelword.realunify.costs import read_prices
-    from pixelword.realunify.judge import JudgeSettings, calibration_block, forecast, write_trials
+    from pixelword.realunify.judge import (
+        PRESETS,
+        JudgeSettings,
+        calibration_block,
+        forecast,
+        preset_of,
+        write_trials,
+    )
     from pixelword.realunify.judge.probes import calibration_trials, questions_of_pictures
 
-    words = [f"model={judge}", f"wording={wording}", f"votes={votes}"]
+    settings: Any = PRESETS.get(judge) or preset_of(judge) or JudgeSettings(model=judge)
+    settings = settings.model_copy(update={"wording": wording or settings.wording, "votes": votes})
     listed = read_prices(Path(prices) if prices else None)
-    known = listed.get(judge) or listed.get(judge.partition("/")[2])
-    settings: Any = load_settings(JudgeSettings, overrides=words)
+    known = listed.get(settings.model) or listed.get(settings.model.partition("/")[2])
     if known is not None:
         settings = settings.model_copy(update={"prices": known})
     trials = calibration_trials(number, seed=seed, side=side)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 from typing import Protocol as Shape
 
-from pixelword.errors import ImageError
+from pixelword.errors import DataError, ImageError
 from pixelword.realunify.backends.calls import Operation
 from pixelword.realunify.dataset import ChoiceItem, DrawingItem, Question
 from pixelword.realunify.judge import decide
@@ -182,7 +182,10 @@ async def choose(item: ChoiceItem, protocol: Protocol, asker: Asker, rules: Rule
         if protocol == Protocol.STEPWISE_BOTH_IMAGES:
             shown, prompt = (source, *shown), f"{BOTH_IMAGES}\n{prompt}"
     elif protocol == Protocol.ORACLE_INTERMEDIATE:
-        gold = asker.show(inside(rules.folder, str(item.extra["gold_image"])))
+        try:
+            gold = asker.show(inside(rules.folder, str(item.extra["gold_image"])))
+        except (DataError, ImageError) as error:
+            return course.end(Status.STAGE1_FAILED, error.what)
         course.found["intermediate"] = gold.picture
         shown = (gold,)
     elif protocol == Protocol.INTERLEAVED:

@@ -82,6 +82,7 @@ class Call(Settings):
     )
     model: str = Field(description="the name that was asked for")
     reported: str = Field(default="", description="the name or version that the server reported")
+    versions: str = Field(default="", description="what it reported beside the name: a fingerprint, its libraries")
     prompt: str
     pictures_in: tuple[StoredPicture, ...] = ()
     settings: dict[str, Any] = Field(default_factory=dict, description="temperature, size and the like, as sent")

@@ -45,11 +45,13 @@ class Answer:
 
     Args:
         reported: the model name or version that the other side states; empty where it states none.
+        versions: what it states beside the name, such as a fingerprint or the versions of its libraries.
     """
 
     text: str | None = None
     picture: bytes | None = None
     reported: str = ""
+    versions: str = ""
     refused: bool = False
     input_tokens: int = 0
     output_tokens: int = 0

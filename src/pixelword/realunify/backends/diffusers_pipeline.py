@@ -25,6 +25,7 @@ class DiffusersPipeline(InProcess):
     """
 
     lacks = "this pipeline is said not to have this step"
+    libraries = ("torch", "diffusers", "transformers")
 
     def __init__(
         self, model: str, can: str = "generate", device: str = "cuda", dtype: str = "bfloat16", **arguments: Any
@@ -89,7 +90,7 @@ class DiffusersPipeline(InProcess):
         picture = self.loaded(prompt=request.prompt, **arguments).images[0]
         content = io.BytesIO()
         picture.save(content, "PNG")
-        return Answer(picture=content.getvalue(), reported=self.model)
+        return Answer(picture=content.getvalue())
 
 
 def read_size(text: str) -> tuple[int, int]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import partial
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pixelword.errors import BackendError
@@ -18,10 +21,12 @@ class InProcess(Backend):
 
     Args:
         lacks: why an operation that it does not have is not supported.
+        libraries: those whose versions a reply depends on.
     """
 
     at_once = 1
     lacks: str
+    libraries: tuple[str, ...] = ("torch", "transformers")
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -49,7 +54,7 @@ class InProcess(Backend):
             self.loaded = self.load()
         self.check(request)
         try:
-            return self.respond(request)
+            return replace(self.respond(request), reported=self.model, versions=versions_of(self.libraries))
         except BackendError:
             raise
         except STUMBLES as error:
@@ -76,3 +81,13 @@ class InProcess(Backend):
     @abstractmethod
     def respond(self, request: Request) -> Answer:
         """Answer with the loaded model."""
+
+
+@cache
+def versions_of(libraries: tuple[str, ...]) -> str:
+    """Of those that are installed."""
+    found = []
+    for name in libraries:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)

@@ -145,6 +145,7 @@ def read_chat(reply: Mapping[str, Any]) -> Answer:
         # The last picture is the finished one where a model shows its steps.
         picture=picture_bytes(pictures[-1]) if pictures and not refused else None,
         reported=text_of(reply.get("model")),
+        versions=text_of(reply.get("system_fingerprint")),
         refused=refused,
         input_tokens=tokens(reply, "prompt_tokens", "input_tokens"),
         output_tokens=tokens(reply, "completion_tokens", "output_tokens"),

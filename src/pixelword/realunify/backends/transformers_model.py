@@ -59,4 +59,4 @@ class TransformersModel(InProcess):
             said = self.loaded([{"role": "user", "content": parts}], pictures)
         except (ImageError, PromptError) as error:
             raise CallFailed(error.what, got=error.got, fix=error.fix, again=False) from error
-        return Answer(text=said.text.strip(), reported=self.model, output_tokens=said.tokens)
+        return Answer(text=said.text.strip(), output_tokens=said.tokens)

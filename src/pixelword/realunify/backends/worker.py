@@ -208,6 +208,7 @@ class Worker(Backend):
             text=text if isinstance(text, str) else None,
             picture=fetched(Path(picture), worker.folder) if isinstance(picture, str) else None,
             reported=reported if isinstance(reported, str) else "",
+            versions=listed(worker.hello.get("versions")),
             refused=bool(values.get("refused")),
         )
 
@@ -231,6 +232,11 @@ def fetched(path: Path, folder: Path) -> bytes:
     except OSError as error:
         raise CallFailed("the worker's picture is not there", got=error, fix="write it before replying") from error
     return content
+
+
+def listed(versions: object) -> str:
+    """The versions of a greeting, as text."""
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) if isinstance(versions, dict) else ""
 
 
 def parse(line: bytes) -> dict[str, Any] | None:

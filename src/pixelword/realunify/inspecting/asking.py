@@ -30,7 +30,7 @@ from pixelword.realunify.backends.openai_http import data_url
 from pixelword.realunify.costs import Purse
 from pixelword.realunify.dataset import Question
 from pixelword.realunify.inspecting.asked import Asked
-from pixelword.realunify.inspecting.foreign_errors import ErrorsByStatus, by_status
+from pixelword.realunify.inspecting.foreign_errors import AsOurs, as_ours
 from pixelword.realunify.inspecting.providers import KEEP_PICTURE, OURS, BackendApi, settings_of
 from pixelword.realunify.inspecting.stopping import Halt
 from pixelword.realunify.judge import Ask, Attempt, JudgeSettings, check_names, poll_panel
@@ -188,10 +188,10 @@ class InspectAsker:
                 finally:
                     KEEP_PICTURE.reset(token)
             else:
-                with ErrorsByStatus():
+                with AsOurs():
                     output = await send_inline(asked, limits)
         except RetryError as error:
-            return failure(by_status(error.last_attempt.exception() or error))
+            return failure(as_ours(error.last_attempt.exception() or error))
         except (CallFailed, NotSupported, Refused) as error:
             return failure(error)
         return self.read(output, str(asked.model), asked.operation)
@@ -208,6 +208,7 @@ class InspectAsker:
         empty = picture is None if drawn else not text and picture is None
         return {
             "reported": ours.get("reported", output.model),
+            "versions": ours.get("versions", ""),
             "outcome": Outcome.REFUSED if refused else Outcome.EMPTY if empty else Outcome.REPLY,
             "text": text,
             "text_sha256": None if text is None else text_sha256(text),

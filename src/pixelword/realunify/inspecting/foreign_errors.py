@@ -1,4 +1,4 @@
-"""Errors of the libraries that Inspect's own providers use, by the HTTP status that they carry."""
+"""Errors of the libraries that Inspect's own providers use, as ours: by the HTTP status that they carry, if they do."""
 
 from __future__ import annotations
 
@@ -6,25 +6,43 @@ import os
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from pixelword.realunify.backends.http import looks_like_a_key, meaning
+from inspect_ai._util.error import PrerequisiteError
+from tenacity import RetryError
+
+from pixelword.errors import PixelWordError
+from pixelword.realunify.backends.calls import CallFailed, RunStopped
+from pixelword.realunify.backends.http import Refused, looks_like_a_key, meaning
+from pixelword.realunify.records import Outcome
 
 
-class ErrorsByStatus(AbstractContextManager[None]):
-    """Raises ours in the place of an error with an HTTP status; what has none passes through as it is."""
+class AsOurs(AbstractContextManager[None]):
+    """Raises our error in the place of a library's. Our own and Inspect's, which stop or limit a sample, pass."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and (ours := by_status(error)) is not error:
+        if isinstance(error, Exception) and (ours := as_ours(error)) is not error:
             raise ours from error
 
 
-def by_status(error: BaseException) -> BaseException:
-    """What the HTTP status of an error means to us; the error itself where it has none."""
-    status = status_of(error)
-    if status is None:
+def as_ours(error: BaseException) -> BaseException:
+    """What a library's error means to us. One without a status is a failure of this call; five alike stop the run."""
+    if isinstance(error, PixelWordError | RetryError | Refused):
         return error
-    return meaning(status, f"{status} {without_keys(' '.join(str(error).split()))[:300]}", str(error), {})
+    said = without_keys(" ".join(str(error).split()))[:300]
+    if isinstance(error, PrerequisiteError):
+        return RunStopped(
+            "Inspect cannot ask this model", got=without_keys(str(error.message)), fix="install or set it"
+        )
+    if type(error).__module__.partition(".")[0] == "inspect_ai":
+        return error
+    status = status_of(error)
+    if status is not None:
+        return meaning(status, f"{status} {said}", str(error), {})
+    timeout = "Timeout" in type(error).__name__
+    got = f"{type(error).__name__}: {said}"
+    outcome = Outcome.TIMEOUT if timeout else Outcome.FAILED
+    return CallFailed("the provider failed", got=got, fix="see Inspect's log", again=False, outcome=outcome)
 
 
 def status_of(error: BaseException) -> int | None:

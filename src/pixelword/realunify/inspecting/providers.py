@@ -87,7 +87,7 @@ class BackendApi(ModelAPI):
         request = read_request(input[-1], config)
         answer = await self.backend.call(request)
         keep = KEEP_PICTURE.get()
-        ours: dict[str, Any] = {"reported": answer.reported, "refused": answer.refused}
+        ours: dict[str, Any] = {"reported": answer.reported, "refused": answer.refused, "versions": answer.versions}
         content: list[ContentText | ContentImage] = [ContentText(text=answer.text)] if answer.text else []
         if answer.picture is not None and keep is not None:
             ours["picture"] = kept(keep, answer.picture).model_dump()

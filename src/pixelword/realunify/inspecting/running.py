@@ -41,7 +41,12 @@ def score_again(plan: RunPlan, scoring: str, *, display: str = "none") -> EvalLo
         As `run_plan`.
     """
     with opened(plan):
-        return evaluate(rescoring_task(open_run(plan.run), plan.run, scoring), plan, display, judge_only=True)
+        run = open_run(plan.run)
+        # Whether the mini's own judge may judge is decided by what was drawn, not by what this command says.
+        sources = {start.data.source for start in run.store.runs()} or {plan.run.data}
+        settings = plan.run.model_copy(update={"data": "mini" if sources == {"mini"} else max(sources - {"mini"})})
+        plan = plan.model_copy(update={"run": settings})
+        return evaluate(rescoring_task(run, settings, scoring), plan, display, judge_only=True)
 
 
 @contextmanager

@@ -62,11 +62,12 @@ class Halt:
             alike = self.failed.setdefault(kind, Counter())
             alike[said] += 1
             if alike[said] >= ALIKE:
-                raise self.stop(
-                    f"the first {alike[said]} calls failed alike, and none was answered",
-                    got=f"{call.model}, {call.operation}: {' '.join(call.error.split())}",
+                self.stop(
+                    f"the first {ALIKE} calls failed alike, and none was answered",
+                    got=f"{call.model}, {call.operation}: {call.error.replace(chr(10), ';')}",
                     fix="mend the cause, such as size, settings or address; the same command goes on",
                 )
+                self.check()
 
 
 def kind_of(call: Call) -> str:
