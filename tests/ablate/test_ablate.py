@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pixelword.ablate import run as run_module
 from pixelword.ablate import run_ablation
@@ -20,7 +21,8 @@ from pixelword.ablate.outcome import Outcome
 from pixelword.ablate.page import alone, markdown, plots
 from pixelword.ablate.plan import DEPTHS, NATIVE, ROWS, Budget, arms_of, budget_of, learns_of, reuse_arms
 from pixelword.convert import extract_pre_buffer
-from pixelword.errors import ConfigError, ShapeError
+from pixelword.errors import BackendError, CheckpointError, ConfigError, InputError, ShapeError
+from pixelword.locks import alone_in
 from pixelword.model.rope import pair_table
 from pixelword.train import BranchCollator, Machine, first_stage
 from pixelword.train.learns import select
@@ -28,7 +30,7 @@ from pixelword.world import Example, caption, examples
 
 PLAIN = Machine(bfloat16=False, compiled=False, why="float32, eager")
 SMALL = Budget(words=2, see=1, answer=2, pictures=2, scenes=4)
-BY_NAME = {arm.name: arm for arm in (*reuse_arms("parent"), *DEPTHS, *ROWS)}
+BY_NAME = {arm.name: arm for arm in (*reuse_arms("parent"), *reuse_arms("other"), *DEPTHS, *ROWS)}
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,72 @@ def test_reuse_trains_sources_once_and_then_the_new_hosts(done, small_runs, tmp_
     assert result(out, "encoder-trained", 0)["trained"]["see"] == 2 * (128 * 128 + 128), "the projector alone"
 
 
+def test_another_host_is_a_language_model_that_the_reused_part_has_never_met(done, small_runs, tmp_path):
+    """The source of the part is trained with the parent; only the arm has the other model behind it."""
+    out, heard = tmp_path / "run", []
+    shutil.copytree(done, out)
+    original = run_module.Builder.model
+
+    def heard_model(self, arm, llm, *rest):
+        heard.append((arm.name, llm.model.layers[0].mlp.down_proj.weight.detach().clone()))
+        return original(self, arm, llm, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module.Builder, "model", heard_model)
+        patch.setattr(run_module, "arms_of", lambda name, host: (BY_NAME[f"PB1-{host}"],))
+        page = run_ablation("reuse", out, seeds=1, minutes=1, host="other")
+    assert page.name == "reuse-other.html"
+    assert [run["arm"] for run in json.loads((out / "reuse-other.json").read_text())["runs"]] == ["PB1-other"]
+    files = [out / f"language/seed-{seed}/model/model.safetensors" for seed in (0, 1000)]
+    parent, other = (load_file(file)["model.layers.0.mlp.down_proj.weight"] for file in files)
+    assert not torch.equal(parent, other)
+    behind = {name: [torch.equal(weight, one) for one in (parent, other)] for name, weight in heard}
+    assert behind == {"H": [True, False], "PB1-other": [False, True]}
+
+
+# What a user can do wrong, and what can happen to a folder.
+
+
+@pytest.mark.parametrize("file", ["run.json", "runs/H/seed-0/result.json"])
+@pytest.mark.parametrize("content", ["{", "[1]", ""])
+def test_a_damaged_file_of_the_folder_is_named(done, small_runs, tmp_path, file, content):
+    out = tmp_path / "run"
+    shutil.copytree(done, out)
+    (out / file).write_text(content)
+    with pytest.raises(CheckpointError, match="damaged") as refused:
+        run_ablation("rows", out, seeds=1, minutes=1)
+    assert file in str(refused.value)
+
+
+def test_a_full_disk_is_one_sentence_and_what_is_finished_stays(done, small_runs, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(done, out)
+    shutil.rmtree(out / "runs" / "H" / "seed-1")
+    original = run_module.write_json
+
+    def full(path, content):
+        if path.name == "result.json":
+            raise OSError(28, "No space left on device", str(path))
+        original(path, content)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "write_json", full)
+        with pytest.raises(InputError, match="cannot be written") as refused:
+            run_ablation("rows", out, seeds=2, minutes=1)
+    assert "No space left" in str(refused.value) and "the same command goes on" in str(refused.value)
+    assert result(out, "H", 0) == result(done, "H", 0)
+    run_ablation("rows", out, seeds=2, minutes=1)
+    assert result(out, "H", 1)["marks"] == result(done, "H", 1)["marks"]
+
+
+def test_a_place_that_cannot_be_a_folder_and_a_folder_in_use_are_refused(small_runs, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        run_ablation("rows", tmp_path / "file", seeds=1, minutes=1)
+    with alone_in(tmp_path / "run"), pytest.raises(BackendError, match="another run"):
+        run_ablation("rows", tmp_path / "run", seeds=1, minutes=1)
+
+
 # The arms themselves.
 
 
@@ -169,8 +237,9 @@ def test_unknown_names_and_impossible_budgets_are_refused(tmp_path):
         arms_of("colums")
     with pytest.raises(ConfigError, match="language model"):
         arms_of("reuse", "mine")
-    with pytest.raises(ConfigError, match="too short"):
-        budget_of(0.001)
+    for minutes in (0.001, 0, -1, math.nan, math.inf, -math.inf):
+        with pytest.raises(ConfigError, match="too short"):
+            budget_of(minutes)
     with pytest.raises(ConfigError, match="seed"):
         run_ablation("rows", tmp_path / "no", seeds=0)
     assert budget_of(2).see + budget_of(2).answer == 2 * (budget_of(1).see + budget_of(1).answer)
