@@ -65,7 +65,9 @@ def facets_of(item: ItemId, runs: Sequence[EvaluatedRun], boxes: Mapping[str, Bo
         for protocol in runs[0].arms:
             if protocol in runs[1].arms:
                 points = [point(run.arms[protocol], item) for run in runs]
-                facets[f"Flips, {protocol}"] = flip_name(points[0], points[1], runs[0].name, runs[1].name)
+                facets[f"Flips, {protocol.replace('_', ' ')}"] = flip_name(
+                    points[0], points[1], runs[0].name, runs[1].name
+                )
     return facets
 
 
@@ -139,22 +141,34 @@ def shown_pictures(records: Sequence[Labelled], looks: Mapping[str, Look]) -> li
     for key, kinds in names.items():
         seen = looks.get(key)
         if seen is not None and seen.thumbnail is not None:
-            label, size = ", ".join(kinds), f"{pictures[key].width} x {pictures[key].height}"
+            label, size = together(kinds), f"{pictures[key].width} x {pictures[key].height}"
             found.append(Picture(seen.thumbnail, label, alt=f"{label}, {size}"))
     return found
 
 
 def texts_of(records: Sequence[Labelled]) -> list[tuple[str, str]]:
     """What every protocol was told and said, for the unfolded card; a text that several share stands once."""
-    names: dict[str, list[str]] = {records[0][1].prompt: ["prompt"]}
+    names: dict[str, dict[str, list[str]]] = {records[0][1].prompt: {"prompt": []}}
     for label, record in records:
         if record.rewritten is not None and record.protocol != Protocol.DIRECT:
             given = "true prompt" if record.protocol == Protocol.ORACLE_INTERMEDIATE else "rewritten prompt"
             cut = ", cut to the limit" * record.truncated
-            names.setdefault(record.rewritten, []).append(f"{label}, {given}{cut}")
+            names.setdefault(record.rewritten, {}).setdefault(given + cut, []).append(label)
         if record.track == Track.GEU and record.reply is not None:
-            names.setdefault(record.reply, []).append(f"{label}, reply")
-    return [("; ".join(each), text) for text, each in names.items()]
+            names.setdefault(record.reply, {}).setdefault("reply", []).append(label)
+    return [
+        ("; ".join(f"{kind}, {together(labels)}" if labels else kind for kind, labels in kinds.items()), text)
+        for text, kinds in names.items()
+    ]
+
+
+def together(labels: Sequence[str]) -> str:
+    """Names of protocols in one line; those of several runs by run: `one: direct, stepwise; two: direct`."""
+    by_run: dict[str, list[str]] = {}
+    for label in labels:
+        run, _, protocol = label.rpartition(", ")
+        by_run.setdefault(run, []).append(protocol)
+    return "; ".join(f"{run}: {', '.join(each)}" if run else ", ".join(each) for run, each in by_run.items())
 
 
 def notes_of(label: str, record: ItemRecord) -> list[Piece]:
@@ -178,22 +192,22 @@ def polls(records: Sequence[Labelled]) -> list[Piece]:
     questions = {each.question: each.expected for _, record in polled for each in record.polled}
     failed = {each.question for _, record in polled for each in record.polled if not each.passed}
     rows: list[list[Cell]] = [
-        [question, expected, verdict_words(polled, question)]
+        [question, expected, fails_in(polled, question)]
         for question, expected in questions.items()
         if question in failed
     ]
-    table = [Table(["the judge was asked", "expected", "said"], rows)] if rows else []
+    table = [Table(["the judge was asked", "expected", "not so in"], rows)] if rows else []
     lines = [f"{label}: {each.question}\n  {judge_words(each)}" for label, record in polled for each in record.polled]
     return [*table, Fold(f"all {len(questions)} questions and the judge's replies", [Listing("\n".join(lines))])]
 
 
-def verdict_words(polled: Sequence[Labelled], question: str) -> str:
-    """What the judge said of one question: once where all protocols agree, otherwise for each."""
-    said = {label: each.verdict or "undecided" for label, record in polled for each in record.polled
-            if each.question == question}  # fmt: skip
-    if len(set(said.values())) == 1:
-        return next(iter(said.values()))
-    return ", ".join(f"{label} {verdict}" for label, verdict in said.items())
+def fails_in(polled: Sequence[Labelled], question: str) -> str:
+    """Where a question did not come out as expected, and where it was not decided."""
+    said = [(label, each) for label, record in polled for each in record.polled if each.question == question]
+    other = [label for label, each in said if each.verdict in {"yes", "no"} and not each.passed]
+    undecided = [label for label, each in said if each.verdict not in {"yes", "no"}]
+    parts = ["everywhere" if len(other) == len(said) > 1 else together(other)] if other else []
+    return "; ".join(parts + [f"undecided in {together(undecided)}"] * bool(undecided))
 
 
 def judge_words(polled: Polled) -> str:
