@@ -153,7 +153,7 @@ def test_the_command_measures_writes_json_and_its_bytes_are_those_of_a_run(folde
 
 def test_data_that_ends_too_early_and_processes_that_do_not_divide_a_step_are_refused(folder):
     (folder / "one.jsonl").write_text('{"text": "only this"}')
-    with pytest.raises(DataError, match="before a step could be measured"):
+    with pytest.raises(DataError, match="before the first step"):
         plan_recipe(small_recipe(folder, source={"path": str(folder / "one.jsonl"), "epochs": 1}, data={"lanes": 1}))
     with pytest.raises(ConfigError, match="share the micro-batches"):
         plan_recipe(small_recipe(folder), ranks=3)
