@@ -61,7 +61,7 @@ def test_a_parent_may_have_a_parent_but_no_circle(tmp_path):
     assert refusal(write(tmp_path, "y.yaml", extends="x.yaml")).got == "y.yaml -> x.yaml -> y.yaml"
     assert "extends itself" in refusal(tmp_path / "x.yaml").what
     assert "one file" in refusal(write(tmp_path, "d.yaml", extends=["a.yaml", "b.yaml"])).what
-    assert "cannot be read" in refusal(write(tmp_path, "e.yaml", extends="none.yaml")).what
+    assert "no such recipe" in refusal(write(tmp_path, "e.yaml", extends="none.yaml")).what
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,17 @@ def test_a_difference_names_the_key_and_both_values(tmp_path):
     path = write(tmp_path, "recipe.yaml", **SMALL)
     old, new = load_recipe(path), load_recipe(path, ["steps=11", "learns=[a, b]"])
     assert differences(old, new) == ["learns.0: .* -> a", "learns.1: None -> b", "steps: 10 -> 11"]
+
+
+def test_a_recipe_that_is_not_there_suggests_the_nearest_of_its_folder(tmp_path):
+    (tmp_path / "pretrain.yaml").write_text("extends: sft.yaml")
+    (tmp_path / "other.yaml").write_text("")
+    with pytest.raises(ConfigError, match="no such recipe") as caught:
+        load_recipe(tmp_path / "pretrian.yaml")
+    assert caught.value.fix == "did you mean 'pretrain'?"
+    with pytest.raises(ConfigError, match="no such recipe") as caught:
+        load_recipe(tmp_path / "pretrain.yaml")
+    assert caught.value.fix == "known: other, pretrain"
 
 
 def test_a_recipe_that_the_package_brings_is_found_where_no_such_file_is(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 
 from pixelword.config import Settings, override, read_yaml
-from pixelword.errors import ConfigError
+from pixelword.errors import ConfigError, nearest
 from pixelword.recipe.settings import Recipe
 
 S = TypeVar("S", bound=Settings)
@@ -68,6 +68,10 @@ def _extended(path: Path, below: tuple[Path, ...]) -> dict[Any, Any]:
     if here in below:
         circle = " -> ".join(file.name for file in (*below, here))
         raise ConfigError(f"{path} extends itself", got=circle, fix="remove one `extends`")
+    if not path.exists():
+        others = [file.stem for file in found(path.parent).glob("*.yaml")]
+        fix = nearest(path.stem, others) if others else "give the path of a YAML file"
+        raise ConfigError("there is no such recipe", got=path, fix=fix)
     values = read_yaml(path)
     parent = values.pop("extends", None)
     if parent is None:
