@@ -161,22 +161,12 @@ def test_a_quota_that_ends_in_the_middle_leaves_what_was_answered(tmp_path):
     assert statuses(out) == {"ok": 2 * ITEMS}
 
 
-@pytest.mark.parametrize(
-    ("line", "sentence"),
-    [
-        ("tinny: {per_request: 1}", "did you mean 'tinny'"),
-        ("tiny: {per_requests: 1}", "per_request"),
-        ("tiny: {per_request: -1}", "tiny"),
-        ("tiny: 3", "tiny"),
-    ],
-)
-def test_a_mistake_in_the_prices_is_refused_before_anything_is_asked(tmp_path, line, sentence):
+def test_a_typo_in_the_prices_is_refused_before_anything_is_asked(tmp_path):
     prices = tmp_path / "prices.yaml"
-    prices.write_text(line + "\n", encoding="utf-8")
+    prices.write_text("tinny: {per_request: 1}\n", encoding="utf-8")
     with Loopback(Plan(side=64), known(NUMBER)) as server:
-        run = {"prices": str(prices), "max_cost": 10}
-        with pytest.raises((ConfigError, RunStopped), match=sentence):
-            run_plan(plan_for(server, tmp_path / "run", NUMBER, run=run))
+        with pytest.raises(RunStopped, match="did you mean 'tinny'"):
+            run_plan(plan_for(server, tmp_path / "run", NUMBER, run={"prices": str(prices), "max_cost": 10}))
         assert not server.asked
 
 

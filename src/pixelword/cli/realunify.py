@@ -201,7 +201,8 @@ def plan_command(
     purse = Purse(read_prices(Path(wanted.prices) if wanted.prices else None))
     total = 0.0
     for need in needs_of(read, source):
-        calls = ", ".join(f"{number} calls of the {role}" for role, number in need.calls.items())
+        each = {"judge": "each judge"} if len(read.models.judge) > 1 else {}
+        calls = ", ".join(f"{number} calls of {each.get(role, f'the {role}')}" for role, number in need.calls.items())
         cost = cost_of(need, read, purse)
         total += cost
         typer.echo(f"{need.track} {need.protocol}: {need.items} items, {calls}{f', about {cost:.2f}' if cost else ''}")
