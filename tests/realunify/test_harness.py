@@ -220,9 +220,12 @@ def unpacked(file):
     return read_eval_log(str(file)).model_dump_json().encode() if file.suffix == ".eval" else file.read_bytes()
 
 
-def test_a_key_as_an_argument_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="key"):
-        run_plan(plan_for("http://127.0.0.1:9/v1", tmp_path / "run", 1, args={"api_key": KEY}))
+@pytest.mark.parametrize("name", ["pixelword-openai/tiny", "mockllm/x"])
+def test_a_key_as_an_argument_is_refused(tmp_path, name):
+    model = {"name": name, "args": {"api_key": KEY}}
+    with pytest.raises(ConfigError, match="would stand in the log") as caught:
+        run_plan(plan_for("http://127.0.0.1:9/v1", tmp_path / "run", 1, models={"model": model}))
+    assert KEY not in str(caught.value)
 
 
 def test_a_model_that_cannot_edit_says_so_and_gets_no_score(tmp_path):

@@ -107,7 +107,14 @@ def roles_of(models: Models, *, mini: bool, judge_only: bool) -> dict[str, list[
 
 
 def made(choice: ModelChoice, role: str) -> Model:
-    """The model that a choice names."""
+    """The model that a choice names.
+
+    Raises:
+        ConfigError: a key among its arguments, which Inspect's log would keep, or no such model.
+    """
+    if secret := [name for name in choice.args if name.lower().endswith(("key", "secret", "password", "_token"))]:
+        fix = "set it in the environment, see key_env"
+        raise ConfigError("a key given as an argument would stand in the log", got=", ".join(secret), fix=fix)
     config = GenerateConfig(**choice.config)
     try:
         return get_model(choice.name, config=config, memoize=False, **choice.args)
