@@ -7,6 +7,12 @@ each arm trains for the same CPU seconds (generation and updates; examinations a
     exact        the same without that share
     sft          the right answers, continued
 
+Jigsaw before reasoning: GRPO on counts, sums and differences, for the same CPU seconds each,
+
+    questions         from the demo's model
+    then-questions    from what `grpo` has become
+    questions-then    the other order: from what `questions` has become, SFT for as long as the start took, then GRPO
+
 A quarter of the rows of supervised training are questions of the drawn world, so that the model keeps what it knew.
 After each arm, 2,000 fixed held-out questions say what became of it: position and relation are the paper's claim.
 
@@ -17,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -36,6 +43,7 @@ from pixelword.train import look_at_machine
 
 RESULT = Path(__file__).parent / "results" / "jigsaw_learning.json"
 ARMS = ("grpo", "exact", "sft")
+ORDERS = ("questions", "then-questions", "questions-then")
 ENOUGH = {2: 0.33, 3: 0.05}
 """Held-out exact rate at which the SFT start ends, per side of the grid."""
 REPLAY = 0.25
@@ -43,6 +51,8 @@ REPLAY = 0.25
 ASKED = {"color-at": 300, "shape-at": 300, "where": 300, "relation": 600, "color": 125, "shape": 125}
 ASKED |= {"count": 125, "exists": 125}
 """Held-out questions of each kind, always the same ones."""
+REASONING = {"count": 250, "sum": 250, "difference": 250}
+"""Held-out questions for the orders of jigsaw and reasoning."""
 POSITION = ("color-at", "shape-at", "where")
 """What is where, by looking there or by looking for it."""
 
@@ -133,18 +143,18 @@ def load(folder: Path, side: int) -> tuple[NeoForConditionalGeneration, NeoProce
     return model, processor
 
 
-def sees(model: NeoForConditionalGeneration, processor: NeoProcessor) -> dict[str, Any]:
+def sees(model: NeoForConditionalGeneration, processor: NeoProcessor, wanted: dict[str, int]) -> dict[str, Any]:
     """Held-out questions of the drawn world, kind by kind, with intervals; position is several kinds together."""
     asked: list[Item] = [
         SceneQuestions(kinds=(kind,)).puzzle(sample, seed=0)
-        for kind, number in ASKED.items()
+        for kind, number in wanted.items()
         for sample in DrawnScenes(number, f"held-out {kind}")
     ]
-    kinds = {one.kind: one for one in examine(model, processor, asked, max_tokens=4, rows=100).kinds}
-    position = Proportion(
-        sum(kinds[name].exact.right for name in POSITION), sum(kinds[name].exact.asked for name in POSITION)
-    )
-    found = {"position": position, **{name: one.exact for name, one in kinds.items()}}
+    kinds = {one.kind: one.exact for one in examine(model, processor, asked, max_tokens=4, rows=100).kinds}
+    found = dict(kinds)
+    if set(POSITION) <= set(kinds):
+        places = [kinds[name] for name in POSITION]
+        found["position"] = Proportion(sum(one.right for one in places), sum(one.asked for one in places))
     return {name: [round(end, 3) for end in (one.value, one.low, one.high)] for name, one in found.items()}
 
 
@@ -163,13 +173,13 @@ def main() -> None:
     words.add_argument("--side", type=int, default=2, choices=(2, 3))
     words.add_argument("--minutes", type=float, default=30.0, help="CPU minutes of each arm")
     words.add_argument("--puzzles", type=int, default=2000)
-    words.add_argument("--arms", nargs="*", default=list(ARMS), choices=ARMS)
+    words.add_argument("--arms", nargs="*", default=list(ARMS), choices=(*ARMS, *ORDERS))
     given = words.parse_args()
     name = f"{given.side}x{given.side} seed {given.seed}"
     home = given.out / name.replace(" ", "-")
     model, processor = load(given.model, given.side)
     if "before jigsaws" not in known("all seeds"):
-        record("all seeds", {"before jigsaws": {"questions": sees(model, processor)}})
+        record("all seeds", {"before jigsaws": {"questions": sees(model, processor, ASKED)}})
     ends = [Enough(home / "start" / "held_out.json", ENOUGH[given.side]), CpuClock(home / "start.seconds")]
     start = recipe("start", given.side, given.seed, given.puzzles)
     posttrain(start, home / "start", model=model, processor=processor, cpu=True, callbacks=ends)
@@ -177,13 +187,49 @@ def main() -> None:
     if "start" not in known(name):
         seconds = json.loads((home / "start.seconds").read_text())
         result = {"cpu seconds": round(seconds), "held out": solves(model, processor, asked)}
-        record(name, {"start": {**result, "questions": sees(model, processor)}})
+        record(name, {"start": {**result, "questions": sees(model, processor, ASKED)}})
     for arm in given.arms:
+        if arm in ORDERS:
+            record(name, {arm: in_order(arm, given, home, asked)})
+            continue
         model, _ = load(home / "start" / "model", given.side)
         clock = CpuClock(home / f"{arm}.seconds", 60 * given.minutes)
         wanted = recipe(arm, given.side, given.seed, given.puzzles, partial=arm != "exact")
         done = posttrain(wanted, home / arm, model=model, processor=processor, cpu=True, callbacks=[clock])
         record(name, {arm: result_of(home / arm, done, clock.spent, model, processor, asked)})
+
+
+def in_order(arm: str, given: Any, home: Path, asked: list[Item]) -> dict[str, Any]:
+    """One order of jigsaw and questions; what it knows of both at the end."""
+    before = {"questions": given.model, "then-questions": home / "grpo" / "model"}
+    model, processor = load(before.get(arm, home / "questions" / "model"), given.side)
+    seconds = 60 * given.minutes
+    if arm == "questions-then":
+        clock = CpuClock(home / f"{arm}-sft.seconds", json.loads((home / "start.seconds").read_text()))
+        again = recipe("sft", given.side, given.seed, given.puzzles)
+        rate = {"optimizer": {**again.model_dump()["optimizer"], "rate": 0.002}}
+        again = PosttrainRecipe.model_validate({**again.model_dump(), **rate})
+        posttrain(again, home / f"{arm}-sft", model=model, processor=processor, cpu=True, callbacks=[clock])
+        wanted = recipe("grpo", given.side, given.seed, given.puzzles)
+    else:
+        jigsaw = recipe("grpo", given.side, given.seed, given.puzzles).model_dump()
+        changes = {"image": None, "questions": {"kinds": list(REASONING)}, "held_out": {"puzzles": 0}}
+        wanted = PosttrainRecipe.model_validate({**jigsaw, **changes, "grpo": {**jigsaw["grpo"], "max_tokens": 3}})
+    clock = CpuClock(home / f"{arm}.seconds", seconds)
+    first = sees(model, processor, REASONING)
+    done = posttrain(wanted, home / arm, model=model, processor=processor, cpu=True, callbacks=[clock])
+    vitals = json.loads((home / arm / "health.json").read_text())["vitals"]
+    found = {
+        "cpu seconds": round(clock.spent),
+        "steps": done["steps"],
+        "verdict": done["verdict"],
+        "reasoning before": first,
+        "reasoning": sees(model, processor, REASONING),
+        "held out": solves(model, processor, asked),
+        "sampled exact, step by step": [round(row["exact"], 3) for row in vitals],
+    }
+    print(home, arm, found["reasoning"], json.dumps(found["held out"]), flush=True)
+    return found
 
 
 def result_of(
@@ -197,7 +243,7 @@ def result_of(
         "steps": done["steps"],
         "verdict": done.get("verdict"),
         "held out": solves(model, processor, asked),
-        "questions": sees(model, processor),
+        "questions": sees(model, processor, ASKED),
         "exact of 192 held out, by step": [[row["step"], round(row["exact"], 3)] for row in held_out],
         "sampled exact, step by step": [round(row["exact"], 3) for row in vitals],
         "entropy, step by step": [round(row["entropy"], 3) for row in vitals],
@@ -206,16 +252,44 @@ def result_of(
     return found
 
 
+def recorded() -> dict[str, Any]:
+    """The result file: `about`, a table of `rows`, and all numbers of the `runs`."""
+    found: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))
+    return found
+
+
 def known(name: str) -> dict[str, Any]:
     """What is recorded of a run."""
-    found: dict[str, Any] = json.loads(RESULT.read_text()).get(name, {}) if RESULT.exists() else {}
+    found: dict[str, Any] = recorded()["runs"].get(name, {})
     return found
 
 
 def record(name: str, found: dict[str, Any]) -> None:
-    before = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    before[name] = {**before.get(name, {}), **found}
-    RESULT.write_text(json.dumps(before, indent=1) + "\n")
+    content = recorded()
+    content["runs"][name] = {**content["runs"].get(name, {}), **found}
+    kept = [row for row in content["rows"] if row["run"] not in content["runs"]]
+    content["rows"] = kept + [
+        row_of(run, arm, part) for run, arms in content["runs"].items() for arm, part in arms.items()
+    ]
+    text = json.dumps(content, indent=1)
+    flat = re.sub(r"\[[-0-9.,e\s]+\]", lambda numbers: " ".join(numbers[0].split()), text)
+    RESULT.write_text(flat.replace("[ ", "[").replace(" ]", "]") + "\n", encoding="utf-8")
+
+
+def row_of(run: str, arm: str, part: dict[str, Any]) -> dict[str, Any]:
+    """One line of the table."""
+    row: dict[str, Any] = {"run": run, "arm": arm, "CPU seconds": part.get("cpu seconds", "")}
+    if "held out" in part:
+        exact, places = part["held out"]["exact"], part["held out"]["places"]
+        row |= {"exact, %": percent([exact["value"], exact["low"], exact["high"]]), "right places": places["value"]}
+    asked = part.get("questions") or part.get("reasoning") or {}
+    row |= {f"{kind}, %": percent(asked[kind]) for kind in ("position", "relation", *REASONING) if kind in asked}
+    return {**row, "steps": part.get("steps", ""), "monitor": part.get("verdict") or ""}
+
+
+def percent(ends: list[float]) -> str:
+    value, low, high = (100 * end for end in ends)
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
 if __name__ == "__main__":

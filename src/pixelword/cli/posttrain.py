@@ -1,4 +1,4 @@
-"""`pixelword posttrain`: GRPO or SFT on puzzles, from a recipe."""
+"""`pixelword posttrain`: GRPO or SFT on puzzles or questions, from a recipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def posttrain(
         bool, typer.Option("--show", help="Print the resolved recipe and its fingerprint; train nothing.")
     ] = False,
 ) -> None:
-    """Post-train a model on puzzles.
+    """Post-train a model on puzzles, or on questions about drawn scenes.
 
     On several GPUs start it with torchrun or accelerate launch. Stopped half way, the same command continues.
     """
