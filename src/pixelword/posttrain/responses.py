@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pixelword.jigsaw import Puzzle
-from pixelword.jigsaw.scoring import PERMUTATIONS, Asked, score
+from pixelword.jigsaw.scoring import Asked, score
 from pixelword.posttrain.questions import Item, Judged, SceneQuestion
 
 EXAMPLE = "Answer format example:\n"
@@ -38,6 +38,11 @@ class Table:
     def chance_places(self) -> float:
         """Share of right places of a random permutation: one of all; of a question, one of its possible answers."""
         return float((1 / self.column("pieces")).mean())
+
+    @property
+    def readable(self) -> float:
+        """Share of responses whose answer can be read: a permutation, or a word that answers."""
+        return float((self.column("answer") > 0).double().mean())
 
     @property
     def same_answer(self) -> float:
@@ -83,8 +88,8 @@ def judge_one(item: Item, text: str) -> Judged:
         return item.judged(text)
     scored = score(Asked.of(item), text)
     copied = bool(scored.answer) and scored.answer == shown_example(item)
-    places, form = scored.places / item.pieces, scored.status in PERMUTATIONS
-    return Judged(scored.reward, scored.exact, places, form, scored.answer, copied)
+    places = scored.places / item.pieces
+    return Judged(scored.reward, scored.exact, places, scored.formatted, scored.answer, copied)
 
 
 def shown_example(puzzle: Puzzle) -> tuple[int, ...]:

@@ -228,6 +228,7 @@ class PuzzleTrainer(OncePerPromptTrainer):
                 step=self.state.global_step,
                 reward=table.mean("total"),
                 form=table.mean("form"),
+                readable=table.readable,
                 exact=table.mean("exact"),
                 places=table.mean("places"),
                 chance_places=table.chance_places,
