@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recipe": LOWER,
     "data": LOWER | {"recipe", "model"},
     "train": LOWER | {"recipe", "data", "model", "convert"},
-    "posttrain": LOWER | {"world", "jigsaw", "recipe", "model", "convert", "answering", "data", "train"},
+    "posttrain": LOWER | {"world", "report", "jigsaw", "recipe", "model", "convert", "answering", "data", "train"},
     "demo": LOWER
     | {"world", "model", "convert", "recipe", "data", "train", "report", "jigsaw", "posttrain", "realunify"},
     "ablate": LOWER | {"world", "model", "convert", "train", "report", "demo"},

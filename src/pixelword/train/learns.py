@@ -34,6 +34,8 @@ def first_stage(config: NeoConfig) -> tuple[str, ...]:
 
 
 PARTS = (
+    ("encoder", r"model\.vision_model\.encoder\..*"),
+    ("projector", r"model\.vision_model\.projector\..*"),
     ("patch embedding", r"model\.vision_model\..*"),
     ("pre-Buffer", ""),
     ("height and width of the LLM's layers", SPATIAL),
