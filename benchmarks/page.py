@@ -22,7 +22,6 @@ TITLES = {
     "jigsaw": "Making puzzles",
     "jigsaw_learning": "GRPO on puzzles, beside SFT for the same time",
     "rollout_memory": "Memory of a rollout batch",
-    "realunify_report": "What a RealUnify page of 1,000 items costs",
     "harness": "What the RealUnify harness costs",
     "realunify_harness_faults": "RealUnify under injected faults",
     "realunify_harness_kills": "RealUnify killed and continued",

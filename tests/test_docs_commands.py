@@ -13,6 +13,7 @@ import pytest
 import typer
 from typer.main import get_command
 
+from pixelword.cli.jigsaw_sources import task_of
 from pixelword.cli.main import COMMANDS, build
 from pixelword.cli.realunify import read_plan
 from pixelword.errors import ConfigError
@@ -112,6 +113,8 @@ def test_a_whole_command_line_is_taken_with_all_its_settings(line):
         read(ROOT / recipe, [setting for setting in settings if "..." not in setting])
     elif "realunify" in words_of(line.text)[:1] and "--set" in values:
         read_plan(values)
+    elif "jigsaw" in words_of(line.text)[:1] and settings:
+        task_of(values["kind"], settings)
     else:
         assert not settings, f"nobody reads the settings of {line.text}"
 
