@@ -34,9 +34,9 @@ from pixelword.realunify.page import (
 )
 from pixelword.realunify.page.build import shareable
 from pixelword.realunify.page.exports import harmless
-from pixelword.realunify.page.numbers import average
+from pixelword.realunify.page.numbers import average, change
 from pixelword.realunify.page.thumbnails import COMPARED, FOLDER, Wanted
-from pixelword.realunify.page.verdict import verdict
+from pixelword.realunify.page.verdict import difference_of, verdict
 from pixelword.realunify.records import ItemRecord, write_line
 from pixelword.realunify.store import DataRecord, RunRecord, Store
 from pixelword.realunify.taxonomy import CATEGORIES, ItemId, Protocol, Status, Track, categories_of
@@ -207,6 +207,17 @@ def test_not_supported_is_no_zero(tmp_path):
     (row,) = [each for each in table.all("tr") if each.text.startswith("MT")]
     assert row.all("td")[1].text == "not supported"
     assert "GEU. The model cannot take the steps" in section(root, "verdict").text
+
+
+def test_perfect_runs_keep_a_doubt(tmp_path):
+    """Bootstrap draws of equal items are all equal, which says nothing about the next item."""
+    run = read_run(bare_run(tmp_path / "run", Skills(1, 1, 1), 5))
+    direct, stepwise = run.arms[Protocol.DIRECT], run.arms[Protocol.STEPWISE]
+    value = average(direct, Track.UEG)
+    assert (value.value, value.high) == (1, 1)
+    assert 1 - 3 / 30 - 0.05 < value.low < 1 - 2 / 30, "the rule of three, roughly"
+    shown = change(difference_of(direct, stepwise, Track.UEG))
+    assert shown.low == -shown.high < 0 == shown.value
 
 
 def test_averages_round_halves_up(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from pixelword.realunify.diagnosis import Box
@@ -197,8 +198,18 @@ def polls(records: Sequence[Labelled]) -> list[Piece]:
         if question in failed
     ]
     table = [Table(["the judge was asked", "expected", "not so in"], rows)] if rows else []
-    lines = [f"{label}: {each.question}\n  {judge_words(each)}" for label, record in polled for each in record.polled]
-    return [*table, Fold(f"all {len(questions)} questions and the judge's replies", [Listing("\n".join(lines))])]
+    text = "\n".join(line for question in questions for line in replies_to(question, polled))
+    return [*table, Fold(f"all {len(questions)} questions and the judge's replies", [Listing(text)])]
+
+
+def replies_to(question: str, polled: Sequence[Labelled]) -> list[str]:
+    """A question, and under it what the judge replied, protocols of the same replies in one line."""
+    by_words: dict[str, list[str]] = {}
+    for label, record in polled:
+        for each in record.polled:
+            if each.question == question:
+                by_words.setdefault(judge_words(each), []).append(label)
+    return [question, *(f"  {together(labels)}: {words}" for words, labels in by_words.items())]
 
 
 def fails_in(polled: Sequence[Labelled], question: str) -> str:
@@ -211,5 +222,6 @@ def fails_in(polled: Sequence[Labelled], question: str) -> str:
 
 
 def judge_words(polled: Polled) -> str:
-    """The replies of all votes, shortened."""
-    return " | ".join(shortened(vote.call.text or vote.call.outcome.value) for vote in polled.votes)
+    """The replies of all votes, shortened, equal ones once with their number."""
+    replies = Counter(shortened(vote.call.text or vote.call.outcome.value) for vote in polled.votes)
+    return " | ".join(f"{number} times {reply}" if number > 1 else reply for reply, number in replies.items())
