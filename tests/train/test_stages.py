@@ -15,8 +15,8 @@ from transformers import TrainerCallback
 from pixelword.errors import CheckpointError, ConfigError, TrainingError
 from pixelword.model import NeoForConditionalGeneration, neo_tiny
 from pixelword.train import Branch, BranchCollator, Machine, Row, Stage, first_stage, is_finished, run_stage
-from pixelword.train.checkpoints import all_checkpoints
-from pixelword.train.trainer import StageTrainer, newest_complete
+from pixelword.train.checkpoints import all_checkpoints, newest
+from pixelword.train.trainer import StageTrainer
 
 PLAIN = Machine(bfloat16=False, compiled=False, why="float32, eager")
 
@@ -90,7 +90,7 @@ def test_a_stage_learns_and_leaves_what_it_promises(straight):
 def test_an_interrupted_stage_ends_where_an_uninterrupted_one_does(straight, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "count", tiny(), StopAt(15))
-    assert newest_complete(tmp_path / "count").name == "checkpoint-12"
+    assert newest(tmp_path / "count").folder.name == "checkpoint-12"
     steps = Steps()
     continued = run(tmp_path / "count", tiny(seed=1), steps)
     assert steps.seen == list(range(13, 25)), "the finished steps are not repeated"
@@ -103,12 +103,12 @@ def test_an_interrupted_stage_ends_where_an_uninterrupted_one_does(straight, tmp
 def test_a_checkpoint_that_was_cut_off_is_never_read(straight, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "count", tiny(), StopAt(8))
-    whole = newest_complete(tmp_path / "count")
+    whole = newest(tmp_path / "count")
     broken = tmp_path / "count" / "checkpoint-18"
-    shutil.copytree(whole, broken)
+    shutil.copytree(whole.folder, broken)
     (broken / "complete").unlink()
     (broken / "model.safetensors").write_bytes(b"half")
-    assert newest_complete(tmp_path / "count") == whole
+    assert newest(tmp_path / "count") == whole
     (tmp_path / "count" / "model.partial").mkdir()
     assert not is_finished(tmp_path / "count")
     continued = run(tmp_path / "count", tiny())
@@ -120,17 +120,17 @@ def test_a_checkpoint_that_was_cut_off_is_never_read(straight, tmp_path):
 def test_a_checkpoint_counts_only_if_every_file_is_there_as_long_as_it_was(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "count", tiny(), StopAt(8))
-    whole = newest_complete(tmp_path / "count")
-    files = [path for path in whole.rglob("*") if path.is_file()]
+    whole = newest(tmp_path / "count")
+    files = [path for path in whole.folder.rglob("*") if path.is_file()]
     assert {"model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json"} <= {path.name for path in files}
     for path in files:
         content = path.read_bytes()
         path.unlink()
-        assert newest_complete(tmp_path / "count") is None, f"without {path.name}"
+        assert newest(tmp_path / "count") is None, f"without {path.name}"
         path.write_bytes(content[:-5])
-        assert newest_complete(tmp_path / "count") is None, f"with less of {path.name}"
+        assert newest(tmp_path / "count") is None, f"with less of {path.name}"
         path.write_bytes(content)
-        assert newest_complete(tmp_path / "count") == whole
+        assert newest(tmp_path / "count") == whole
 
 
 def test_a_full_disk_in_the_middle_of_a_save_leaves_the_last_good_checkpoint(straight, tmp_path, monkeypatch):
@@ -205,7 +205,7 @@ def test_kill_9_between_two_files_of_a_save_loses_nothing_that_was_whole(straigh
     ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert [path.name for path in all_checkpoints(folder)] == ["checkpoint-6", "checkpoint-9"]
-    assert not is_finished(folder) and newest_complete(folder).name == "checkpoint-6"
+    assert not is_finished(folder) and newest(folder).folder.name == "checkpoint-6"
     steps = Steps()
     continued = run(folder, tiny(seed=2), steps, save_every=3)
     assert steps.seen == list(range(7, 25))

@@ -34,8 +34,8 @@ from pixelword.posttrain.models import check_engine, load_start, lora_config
 from pixelword.posttrain.settings import PosttrainRecipe, levels
 from pixelword.posttrain.stream import held_out_puzzles, open_stream
 from pixelword.recipe.loading import differences, fingerprint, resolved
+from pixelword.train import checkpoints
 from pixelword.train.stages import load_weights, write_json, write_whole
-from pixelword.train.trainer import newest_complete
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,8 @@ def go_on(
         trainer = make_trainer(
             recipe, model, processor, stream, out, cpu=not torch.cuda.is_available() if cpu is None else cpu
         )
-        before = newest_complete(out)
+        marked = checkpoints.newest(out)
+        before = None if marked is None else marked.folder
         results = restored(trainer, before, out)
         if before is not None and (before / SAMPLES).exists():
             stream.restore(json.loads((before / SAMPLES).read_text(encoding="utf-8")))

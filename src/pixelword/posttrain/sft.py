@@ -17,8 +17,8 @@ from pixelword.posttrain.prompts import PER_TOKEN, Prompts, read_prompt
 from pixelword.posttrain.settings import PosttrainRecipe
 from pixelword.posttrain.stream import PuzzleStream
 from pixelword.posttrain.wording import right_answer
+from pixelword.train import checkpoints
 from pixelword.train.muon import MuonAdamW
-from pixelword.train.trainer import COMPLETE
 
 IGNORED = -100
 
@@ -112,5 +112,8 @@ class AnswerTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # every process writes its random state
         if self.args.should_save:
-            (Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}" / COMPLETE).touch()
+            step = self.state.global_step
+            folder = Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{step}"
+            checkpoints.finish(folder, step, self.args.world_size)

@@ -35,9 +35,9 @@ from pixelword.posttrain.prompts import Prompts, read_prompt
 from pixelword.posttrain.responses import Table, judge
 from pixelword.posttrain.settings import PosttrainRecipe
 from pixelword.posttrain.stream import PuzzleStream
+from pixelword.train import checkpoints
 from pixelword.train.muon import MuonAdamW
 from pixelword.train.stages import write_json
-from pixelword.train.trainer import COMPLETE
 
 logger = logging.getLogger(__name__)
 
@@ -255,10 +255,12 @@ class PuzzleTrainer(OncePerPromptTrainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # every process writes its random state
         if self.args.should_save:
-            folder = Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            step = self.state.global_step
+            folder = Path(str(self.args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{step}"
             write_json(folder / STATE, self.extra_state())
-            (folder / COMPLETE).touch()
+            checkpoints.finish(folder, step, self.args.world_size)
 
     def extra_state(self) -> dict[str, Any]:
         """What a restart needs and TRL does not keep."""

@@ -25,11 +25,11 @@ from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 from pixelword.config import Settings
 from pixelword.errors import CheckpointError
-from pixelword.train import learns
+from pixelword.train import checkpoints, learns
 from pixelword.train.branches import Batch, Row
 from pixelword.train.machine import Machine
 from pixelword.train.muon import optimiser_for
-from pixelword.train.trainer import StageTrainer, newest_complete
+from pixelword.train.trainer import StageTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +107,8 @@ def run_stage(
         data_collator=collate,
         callbacks=list(callbacks),
     )
-    before = newest_complete(folder)
-    trainer.train(resume_from_checkpoint=str(before) if before else None)
+    before = checkpoints.newest(folder)
+    trainer.train(resume_from_checkpoint=str(before.folder) if before else None)
     write_json(folder / "log.json", trainer.state.log_history)
     save_whole(model, folder / "model")
     write_json(folder / "done.json", stage.model_dump(mode="json"))

@@ -14,7 +14,6 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer
 from pixelword.train import checkpoints
 from pixelword.train.muon import MuonAdamW
 
-COMPLETE = checkpoints.MARKER
 """File that is written into a checkpoint last; without it the checkpoint was cut off."""
 
 
@@ -55,15 +54,3 @@ class StageTrainer(Trainer):
         assert isinstance(target, PreTrainedModel)
         saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
         target.load_state_dict(saved.state_dict())
-
-
-def newest_complete(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; None when there is none.
-
-    Its marker names every file with its size. Post-training leaves an empty one, which counts as it is.
-    """
-    for path in reversed(checkpoints.all_checkpoints(folder)):
-        marker = path / COMPLETE
-        if checkpoints.whole(path) is not None or (marker.exists() and not marker.stat().st_size):
-            return path
-    return None
