@@ -26,7 +26,6 @@ SIZES = {
 }
 """Of the language model; everything before it has its width."""
 
-DEFAULT_MINUTES = 4.0
 STEPS_PER_MINUTE = 360
 """Steps of 8 pictures in a CPU minute of one thread with AMX, both stages together."""
 

@@ -146,21 +146,6 @@ def check_sharded(model: nn.Module) -> None:
         )
 
 
-def is_sharded(model: nn.Module) -> bool:
-    """Whether `shard` spread this model."""
-    return isinstance(model, FSDPModule)
-
-
-def add_up_gradients(model: nn.Module, now: bool) -> None:
-    """Whether the next backward pass adds gradients up over the processes.
-
-    With False they wait, whole, on each process: less talk between processes in the micro-batches before the last,
-    for the memory of all gradients. `shard` starts with True, which keeps them spread.
-    """
-    if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(now)
-
-
 def gather_model(model: nn.Module) -> bool:
     """End the spreading: on the first process the model becomes an ordinary one again, whole, on the CPU.
 
