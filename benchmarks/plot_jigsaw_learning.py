@@ -28,7 +28,7 @@ def draw(results: dict[str, dict[str, Any]], file: Path) -> None:
     """Sampled exact rate of GRPO over its steps, a curve per run; a mark at its held-out rate before and after."""
     mpl.rcParams.update({"svg.hashsalt": "jigsaw", "svg.fonttype": "none", "font.size": 10})
     figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-    runs = [(name, run) for name, run in results.items() if "grpo" in run and "start" in run]
+    runs = [(name, run) for name, run in results.items() if name.startswith("2x2") and "grpo" in run]
     for number, (name, run) in enumerate(runs):
         curve, colour = smooth(run["grpo"]["sampled exact, step by step"]), f"C{number}"
         axes.plot(range(1, len(curve) + 1), [100 * value for value in curve], colour, label=name)
