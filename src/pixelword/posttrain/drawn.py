@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 import PIL.Image
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from pixelword.jigsaw import ImageSample
 from pixelword.world import COLORS, SHAPES, SIDE, Object, Scene, draw_picture
+
+Sample = TypeVar("Sample")
 
 TINT = 14
 """A shape's colour differs from its name's by at most this, per channel."""
@@ -58,8 +60,8 @@ def draw(name: str) -> PIL.Image.Image:
 
 
 @dataclass(frozen=True)
-class DrawnPictures(Sequence[ImageSample]):
-    """So many pictures, drawn when they are looked at.
+class Drawn(Sequence[Sample]):
+    """So many samples, each made from its number when it is looked at.
 
     Args:
         size: how many.
@@ -69,22 +71,33 @@ class DrawnPictures(Sequence[ImageSample]):
     size: int
     split: str = "train"
 
+    def sample(self, number: int) -> Sample:
+        """The sample of this number."""
+        raise NotImplementedError
+
     def __len__(self) -> int:
         return self.size
 
     @overload
-    def __getitem__(self, number: int) -> ImageSample: ...
+    def __getitem__(self, number: int) -> Sample: ...
 
     @overload
-    def __getitem__(self, number: slice) -> Sequence[ImageSample]: ...
+    def __getitem__(self, number: slice) -> Sequence[Sample]: ...
 
-    def __getitem__(self, number: int | slice) -> ImageSample | Sequence[ImageSample]:
+    def __getitem__(self, number: int | slice) -> Sample | Sequence[Sample]:
         if isinstance(number, slice):
             return [self[one] for one in range(*number.indices(self.size))]
         if not 0 <= number < self.size:
             raise IndexError(number)
+        return self.sample(number)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[number] for number in range(self.size))
+
+
+class DrawnPictures(Drawn[ImageSample]):
+    """Pictures with their names."""
+
+    def sample(self, number: int) -> ImageSample:
         name = f"{self.split}-{number:08d}"
         return ImageSample(name, draw(name))
-
-    def __iter__(self) -> Iterator[ImageSample]:
-        return (self[number] for number in range(self.size))

@@ -7,11 +7,10 @@ other, and who does not look has no more than the chance line. No torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar
 
 import PIL.Image
 from pydantic import Field, field_validator
@@ -19,6 +18,7 @@ from pydantic import Field, field_validator
 from pixelword.config import Settings
 from pixelword.errors import ConfigError, nearest
 from pixelword.jigsaw import Key, Puzzle
+from pixelword.posttrain.drawn import Drawn
 from pixelword.world import ANSWERS, KINDS, Question, Scene, draw_picture, draw_scene, well_posed
 from pixelword.world.arithmetic import ARITHMETIC, ARITHMETIC_ANSWERS, arithmetic
 
@@ -119,35 +119,11 @@ class SceneSample:
         return f"{self.split}-{self.number:08d}"
 
 
-@dataclass(frozen=True)
-class DrawnScenes(Sequence[SceneSample]):
-    """So many scenes to ask about.
+class DrawnScenes(Drawn[SceneSample]):
+    """Scenes to ask about."""
 
-    Args:
-        split: part of every name, so that two splits share none.
-    """
-
-    size: int
-    split: str = "train"
-
-    def __len__(self) -> int:
-        return self.size
-
-    @overload
-    def __getitem__(self, number: int) -> SceneSample: ...
-
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[SceneSample]: ...
-
-    def __getitem__(self, number: int | slice) -> SceneSample | Sequence[SceneSample]:
-        if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(self.size))]
-        if not 0 <= number < self.size:
-            raise IndexError(number)
+    def sample(self, number: int) -> SceneSample:
         return SceneSample(number, self.split)
-
-    def __iter__(self) -> Iterator[SceneSample]:
-        return (self[number] for number in range(self.size))
 
 
 class SceneQuestions(Settings):
