@@ -17,11 +17,10 @@ from pixelword.errors import DataError, ImageError
 from pixelword.realunify.dataset import Benchmark, ChoiceItem, DrawingItem, read_benchmark
 from pixelword.realunify.letters import read_letter
 from pixelword.realunify.paths import inside
-from pixelword.realunify.picture_bytes import read_header
 from pixelword.realunify.records import Call, ItemRecord, Outcome, Polled, StoredPicture, text_sha256
 from pixelword.realunify.released import import_results, item_of, read_rows
 from pixelword.realunify.results import ItemResult
-from pixelword.realunify.store import DataRecord, RunRecord, Store
+from pixelword.realunify.store import DataRecord, RunRecord, Store, described
 from pixelword.realunify.taxonomy import ItemId, Protocol, Status, Track
 
 IMPORTED = "imported"
@@ -197,16 +196,6 @@ class FileImport:
         except OSError:
             return None, f"picture missing: {path.name}"
         try:
-            if keep:
-                return self.store.keep_picture(content), ""
-            header = read_header(content)
+            return (self.store.keep_picture(content) if keep else described(content)), ""
         except ImageError as error:
             return None, f"picture unread: {error.what}"
-        picture = StoredPicture(
-            sha256=hashlib.sha256(content).hexdigest(),
-            format=header.format,
-            width=header.width,
-            height=header.height,
-            bytes=len(content),
-        )
-        return picture, ""

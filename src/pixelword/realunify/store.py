@@ -81,6 +81,22 @@ def difference(earlier: RunRecord, record: RunRecord) -> tuple[str, object] | No
     return None
 
 
+def described(content: bytes) -> StoredPicture:
+    """What is kept about a picture beside its bytes.
+
+    Raises:
+        ImageError: the bytes are no whole picture.
+    """
+    header = read_header(content)
+    return StoredPicture(
+        sha256=hashlib.sha256(content).hexdigest(),
+        format=header.format,
+        width=header.width,
+        height=header.height,
+        bytes=len(content),
+    )
+
+
 class Store:
     """The folder of a run, opened for reading, or for writing by one process at a time.
 
@@ -194,14 +210,7 @@ class Store:
         Raises:
             ImageError: the bytes are no whole picture.
         """
-        header = read_header(content)
-        picture = StoredPicture(
-            sha256=hashlib.sha256(content).hexdigest(),
-            format=header.format,
-            width=header.width,
-            height=header.height,
-            bytes=len(content),
-        )
+        picture = described(content)
         path = self.path(picture)
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
