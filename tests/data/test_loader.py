@@ -231,3 +231,37 @@ def test_a_lane_whose_rows_are_all_bad_is_named_and_goes_on_with_the_rows_of_the
 def test_ranks_lanes_and_rows_that_do_not_fit_are_refused(folder, ranks, changes, said):
     with pytest.raises(ConfigError, match=said):
         loader(folder, 0, ranks, **changes)
+
+
+def four_rows(folder: Path, lanes: int = 8, bad: tuple[int, ...] = ()) -> dict[str, Any]:
+    rows = [{"text": "" if n in bad else f"text {n}"} for n in range(4)]
+    (folder / "four.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    only = [{"name": "four", "kind": "json", "path": str(folder / "four.jsonl")}]
+    return {"data": {"sources": only, "lanes": lanes, "pool": 8, "threads": 0}, "rows_per_step": lanes}
+
+
+def test_four_rows_for_eight_lanes_are_read_equally_often_and_resumed_on_any_number_of_ranks(tmp_path, caplog):
+    changes = four_rows(tmp_path)
+    read = loader(tmp_path, **changes)
+    counts = {name: names([read.next() for _ in range(64)]).count(name) for name in set(names([read.next()]))}
+    assert len(counts) == 4 and max(counts.values()) - min(counts.values()) <= 8
+    assert caplog.text.count("fewer rows than there are lanes") == 1
+    steps = {}
+    for ranks in (1, 4):
+        loaders = [loader(tmp_path, rank, ranks, **changes) for rank in range(ranks)]
+        halves = []
+        for _ in range(2):
+            halves.append(sorted(name for one in loaders for _ in range(24 // ranks) for name in names([one.next()])))
+            state = json.loads(json.dumps(merged([one.state() for one in loaders])))
+            loaders = [loader(tmp_path, rank, ranks, **changes) for rank in range(ranks)]
+            for one in loaders:
+                one.load(state)
+        steps[ranks] = halves
+    assert steps[1] == steps[4]
+
+
+def test_bad_rows_among_fewer_rows_than_lanes_are_left_out_and_nothing_but_bad_rows_ends(tmp_path):
+    read = loader(tmp_path, **four_rows(tmp_path, bad=(0, 2)))
+    assert len(set(names([read.next() for _ in range(32)]))) == 2
+    with pytest.raises(DataError, match="no row of source 'four' can be used"):
+        loader(tmp_path, **four_rows(tmp_path, bad=(0, 1, 2, 3))).next()

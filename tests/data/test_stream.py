@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from pixelword.data.records import Record
 from pixelword.data.stream import Mixture, Stream, read_again
+from pixelword.data.turns import Turns
 from pixelword.errors import ConfigError, DataError
 
 
 class Numbers:
     """Blocks of so many numbered rows; counts how many rows were read."""
+
+    parts = "shards"
 
     def __init__(self, *sizes: int, name: str = "numbers") -> None:
         self.name, self.sizes, self.seen = name, sizes, 0
@@ -34,6 +37,7 @@ class Numbers:
 
 
 SIZES = st.lists(st.integers(0, 5), min_size=1, max_size=6)
+CALLS = st.lists(st.integers(0, 4), max_size=60)
 OPTIONS = st.fixed_dictionaries({"pool": st.integers(1, 8), "shuffle": st.booleans(), "seed": st.integers(0, 3)})
 
 
@@ -81,9 +85,119 @@ def test_no_more_than_a_pool_and_one_row_are_read_ahead():
 
 
 def test_an_endless_stream_without_rows_says_so():
-    with pytest.raises(DataError, match="no rows for lane 2 of 3"):
-        Stream(Numbers(2), lane=2, lanes=3).next()
+    with pytest.raises(DataError, match="has no rows"):
+        Stream(Numbers(0, 0), lane=2, lanes=3).next()
     assert Stream(Numbers(2), lane=2, lanes=3, epochs=1).next() is None
+
+
+# Lanes that take turns at rows read a source together.
+
+
+@settings(max_examples=60)
+@given(
+    SIZES.filter(any),
+    st.integers(2, 5),
+    st.integers(1, 5),
+    OPTIONS,
+    st.lists(st.integers(0, 4), max_size=60),
+    st.data(),
+)
+def test_lanes_that_read_together_give_what_each_would_alone_also_after_a_stop(sizes, lanes, most, options, turn, data):
+    """Whoever is asked how often, however few rows may wait, and wherever the lanes stood when they stopped."""
+    epochs = data.draw(st.sampled_from([None, 2]))
+
+    def several(turns: Turns | None) -> list[Stream]:
+        return [
+            Stream(Numbers(*sizes), lane=lane, lanes=lanes, epochs=epochs, turns=turns, **options)
+            for lane in range(lanes)
+        ]
+
+    def asked(streams: list[Stream], lane: int) -> str | None:
+        return (record := streams[lane % lanes].next()) and record.name
+
+    alone, together = several(None), several(Turns(Numbers(*sizes), lanes, range(lanes), most))
+    stop = data.draw(st.integers(0, len(turn)))
+    assert [asked(together, lane) for lane in turn[:stop]] == [asked(alone, lane) for lane in turn[:stop]]
+    again = several(Turns(Numbers(*sizes), lanes, range(lanes), most))
+    for new, old in zip(again, together, strict=True):
+        new.load(json.loads(json.dumps(old.state())))
+    rest = [asked(alone, lane) for lane in turn[stop:]]
+    assert [asked(again, lane) for lane in turn[stop:]] == rest
+    assert [asked(together, lane) for lane in turn[stop:]] == rest
+
+
+def test_lanes_in_step_read_every_row_once_and_a_lane_far_behind_lets_no_more_wait_than_allowed():
+    source = Numbers(400, 200)
+    turns = Turns(source, 4, range(4), most=40)
+    streams = [Stream(source, lane=lane, lanes=4, pool=20, epochs=1, turns=turns) for lane in range(4)]
+    found = [stream.next() for _ in range(150) for stream in streams]
+    assert None not in found and [stream.next() for stream in streams] == [None] * 4
+    assert source.seen == 600
+    behind = Numbers(400)
+    turns = Turns(behind, 4, range(4), most=40)
+    streams = [Stream(behind, lane=lane, lanes=4, pool=20, epochs=1, turns=turns) for lane in range(4)]
+    expected = names(Stream(Numbers(400), lane=3, lanes=4, pool=20, epochs=1))
+    assert len(names(streams[0])) == 100
+    assert names(streams[3]) == expected
+
+
+def test_an_error_while_one_lane_reads_is_not_the_end_for_another():
+    class Breaks(Numbers):
+        broken = True
+
+        def read(self, block: int, start: int = 0) -> Iterator[Record]:
+            for record in super().read(block, start):
+                if record.place == 10 and self.broken:
+                    self.broken = False
+                    raise DataError("the connection is lost")
+                yield record
+
+    source = Breaks(20)
+    turns = Turns(source, 2, range(2))
+    first, second = (Stream(source, lane=lane, lanes=2, epochs=1, shuffle=False, turns=turns) for lane in range(2))
+    with pytest.raises(DataError, match="connection"):
+        first.next()
+    assert names(second) == [f"0.{place}" for place in range(1, 20, 2)]
+
+
+def test_a_process_with_some_of_the_lanes_says_once_that_it_reads_everything(caplog):
+    source = Numbers(40)
+    turns = Turns(source, 4, [1, 3])
+    for lane in (1, 3):
+        names(Stream(source, lane=lane, lanes=4, epochs=2, turns=turns))
+    assert caplog.text.count("has 1 shards for 4 lanes, so every process reads all of it") == 1
+    assert source.seen == 80
+
+
+# A lane for which an endless source has nothing.
+
+
+@given(st.integers(1, 5), st.integers(1, 9), OPTIONS)
+def test_every_lane_comes_to_every_row_of_a_source_with_fewer_rows_than_lanes(rows, lanes, options):
+    for lane in range(lanes):
+        stream = Stream(Numbers(rows), lane=lane, lanes=lanes, **options)
+        if rows < lanes:
+            assert names(stream, 2 * rows) == [f"0.{(lane + turn) % rows}" for turn in range(2 * rows)]
+        else:
+            assert set(names(stream, 3 * rows)) == {f"0.{place}" for place in range(lane, rows, lanes)}
+
+
+@given(SIZES.filter(any), st.integers(1, 4), st.integers(0, 30), OPTIONS)
+def test_a_lane_whose_blocks_are_empty_goes_on_and_resumes(sizes, lanes, before, options):
+    for lane in range(lanes):
+        whole, first, second = (Stream(Numbers(*sizes), lane=lane, lanes=lanes, **options) for _ in range(3))
+        expected = names(whole, before + 20)
+        assert len(expected) == before + 20
+        head = names(first, before)
+        second.load(json.loads(json.dumps(first.state())))
+        assert head + names(second, 20) == expected
+
+
+def test_a_lane_with_empty_blocks_reads_its_own_again_when_they_have_rows():
+    """The shuffled order gives lane 0 the empty block in some epochs only."""
+    stream = Stream(Numbers(0, 1, 1), lane=0, lanes=3, seed=1)
+    assert set(names(stream, 60)) == {"1.0", "2.0"}
+    assert stream.share == 0
 
 
 def test_a_state_of_more_rows_than_there_are_is_refused():

@@ -42,6 +42,8 @@ class JsonRows:
         DataError: no files, or one that cannot be opened.
     """
 
+    parts = ""
+
     def __init__(self, name: str, files: Sequence[Path], *, root: Path | None = None, block: int = BLOCK) -> None:
         self.name, self.files, self.root, self.block = name, tuple(files), root, block
         if not self.files:

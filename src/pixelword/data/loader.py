@@ -23,6 +23,7 @@ from pixelword.data.records import BadRows, Record, RowError, Source
 from pixelword.data.samples import Encoder, Sample
 from pixelword.data.sources import open_source
 from pixelword.data.stream import Mixture, Stream, read_again
+from pixelword.data.turns import Turns
 from pixelword.errors import ConfigError, DataError
 from pixelword.model.processing import NeoProcessor
 from pixelword.recipe import Recipe
@@ -39,7 +40,8 @@ class Lane:
         packer: where samples wait.
         bad: counts the rows that cannot be used.
 
-    A source that is read for ever and has no usable row for this lane lends it the rows of the next lane.
+    A source that is read for ever and has no usable row for this lane lends it the rows of the next lane. With fewer
+    rows than lanes a lane comes to all of them by itself.
 
     Raises:
         DataError: while reading: a source was read to its end and no row of it could be used.
@@ -71,10 +73,13 @@ class Lane:
         epoch, good = self._good.setdefault(name, [stream.epoch, 0])
         if stream.epoch == epoch:
             return False
+        rounds = 0 if good or stream.epochs is not None else stream.rounds
+        if stream.epoch - epoch < rounds:
+            return False
         self._good[name] = [stream.epoch, 0]
         if good or stream.epochs is not None:
             return False
-        if not stream.read_next_share():
+        if rounds or not stream.read_next_share():
             raise DataError(
                 f"no row of source {name!r} can be used",
                 got=dict(self.bad.counts.get(name, Counter())),
@@ -306,6 +311,8 @@ def build_loader(
     encoder = Encoder(own, packing.max_sample, recipe.video)
     bad = BadRows(data.bad_rows)
     opened = [open_source(source) for source in data.sources] if sources is None else list(sources)
+    here = range(rank, data.lanes, ranks)
+    turns = [Turns(source, data.lanes, here, 4 * data.pool) for source in opened]
 
     def lane(number: int) -> Lane:
         streams = [
@@ -317,15 +324,16 @@ def build_loader(
                 pool=data.pool,
                 shuffle=data.shuffle,
                 epochs=settings.epochs,
+                turns=together,
             )
-            for source, settings in zip(opened, data.sources, strict=True)
+            for source, settings, together in zip(opened, data.sources, turns, strict=True)
         ]
         mixture = Mixture(streams, [settings.weight for settings in data.sources])
         return Lane(mixture, encoder, Packer(packing.budget, packing.look_ahead), bad)
 
     pad = own.tokenizer.pad_token_id
     return PackedLoader(
-        {number: lane(number) for number in range(rank, data.lanes, ranks)},
+        {number: lane(number) for number in here},
         encoder,
         rows=recipe.rows_per_batch,
         length=packing.budget,

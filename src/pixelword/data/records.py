@@ -67,6 +67,11 @@ class Source(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def parts(self) -> str:
+        """What its blocks are called, where passing over rows is dear; empty where it is cheap."""
+        ...
+
     def blocks(self) -> int:
         """Number of blocks; cheap, no row is read for it."""
         ...

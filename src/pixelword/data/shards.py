@@ -45,6 +45,8 @@ class TarRows:
         DataError: no shards; while reading: one that cannot be opened, or a connection that is lost.
     """
 
+    parts = "shards"
+
     def __init__(self, name: str, shards: Sequence[Path | str]) -> None:
         self.name, self.shards = name, tuple(shards)
         if not self.shards:

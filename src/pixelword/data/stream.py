@@ -7,15 +7,16 @@ from successive blocks, and shuffles the pool. Only the pool is ever in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from pixelword.data.records import Record, RowError, Source
+from pixelword.data.records import Record, Source
+from pixelword.data.turns import POOL_BYTES, Turns, held
 from pixelword.errors import ConfigError, DataError
 
-POOL_BYTES = 2**26
-"""A pool is closed when the pictures inside its rows take so much memory, however few rows it has."""
+BEGINNING = {"epoch": 0, "block": 0, "place": 0, "row": 0}
+"""Of a stream; a later epoch begins with the same but its number."""
 
 
 class Stream:
@@ -28,7 +29,9 @@ class Stream:
             or at rows if there are fewer blocks than lanes.
         pool: rows that are shuffled together.
         shuffle: false keeps the order of the source.
-        epochs: how often the source is read; None for ever.
+        epochs: how often the source is read; None for ever. A lane for which an epoch of an endless stream has no
+            row reads that of the next lane; with fewer rows than lanes all lanes go through all rows in turn.
+        turns: how the lanes of this process take turns at rows; None where this lane is the only one.
 
     Attributes:
         share: the lane whose rows are read: its own, until `read_next_share`.
@@ -47,12 +50,16 @@ class Stream:
         pool: int = 4096,
         shuffle: bool = True,
         epochs: int | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.source, self.seed, self.lane, self.lanes = source, seed, lane, lanes
         self.pool, self.shuffle, self.epochs = pool, shuffle, epochs
+        self.turns = turns or Turns(source, lanes, {lane})
         self.share = lane
+        # The share that is read in this epoch; None until the epoch is opened.
+        self._turn: int | None = None
         # Where the pool starts: the number of its block in this epoch's order, the place there, the row there.
-        self._start, self._taken = {"epoch": 0, "block": 0, "place": 0, "row": 0}, 0
+        self._start, self._taken = dict(BEGINNING), 0
         self._rows: list[Record] = []
         self._ahead: Iterator[tuple[dict[str, int], Record]] | None = None
         self._next: tuple[dict[str, int], Record] | None = None
@@ -61,6 +68,11 @@ class Stream:
     def epoch(self) -> int:
         """How often the source has been read to its end."""
         return self._start["epoch"]
+
+    @property
+    def rounds(self) -> int:
+        """Epochs in which this lane comes to all rows, if there are fewer rows than lanes; otherwise 0."""
+        return self.turns.few() if self.epochs is None and not self._by_block() else 0
 
     def next(self) -> Record | None:
         """The next row, or None after the last epoch."""
@@ -81,23 +93,21 @@ class Stream:
             False when the shares of all lanes have had their turn.
         """
         self.share = (self.share + 1) % self.lanes
-        self._start = {"epoch": self.epoch, "block": 0, "place": 0, "row": 0}
-        self._rows, self._ahead, self._next, self._taken = [], None, None, 0
+        self._go_to({**BEGINNING, "epoch": self.epoch}, None)
         return self.share != self.lane
 
-    def state(self) -> dict[str, int]:
+    def state(self) -> dict[str, int | None]:
         """Where the next row is, as plain data."""
-        return {**self._start, "taken": self._taken, "share": self.share}
+        return {**self._start, "taken": self._taken, "share": self.share, "turn": self._turn}
 
-    def load(self, state: dict[str, int]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """Go on from a state; the rows of its pool are read again.
 
         Raises:
             DataError: there are fewer rows than there were.
         """
-        self._start = {key: state[key] for key in ("epoch", "block", "place", "row")}
         self.share = state.get("share", self.lane)
-        self._rows, self._ahead, self._next, self._taken = [], None, None, 0
+        self._go_to({key: state[key] for key in BEGINNING}, state.get("turn", self.share))
         if state["taken"]:
             self._fill()
             if len(self._rows) < state["taken"]:
@@ -108,6 +118,10 @@ class Stream:
                 )
             self._taken = state["taken"]
 
+    def _go_to(self, start: dict[str, int], turn: int | None) -> None:
+        self._start, self._turn = start, turn
+        self._rows, self._ahead, self._next, self._taken = [], None, None, 0
+
     def _move_on(self) -> None:
         """To the next pool, or to the next epoch."""
         self._rows, self._taken = [], 0
@@ -115,47 +129,68 @@ class Stream:
             self._start = self._next[0]
             self._fill()
             return
-        self._start, self._ahead = {"epoch": self.epoch + 1, "block": 0, "place": 0, "row": 0}, None
+        self._go_to({**BEGINNING, "epoch": self.epoch + 1}, None)
 
     def _fill(self) -> None:
         """Read a pool and look at the row behind it, where the next one starts."""
         if self._ahead is None:
-            self._ahead = self._in_order()
-            self._next = next(self._ahead, None)
-            while self._next is None and self.share != self.lane and self.read_next_share():
-                self._ahead = self._in_order()
-                self._next = next(self._ahead, None)
-            if self._next is None and self.epochs is None:
-                raise DataError(
-                    f"source {self.source.name!r} has no rows for lane {self.lane} of {self.lanes}",
-                    got=f"{self.source.blocks()} blocks",
-                    fix="check its files, lower data.lanes, or set its epochs",
-                )
-        held = 0
+            self._open()
+        pictures = 0
         if self._next is not None:
             self._start = self._next[0]
-        while self._next is not None and len(self._rows) < self.pool and held < POOL_BYTES:
+        assert self._ahead is not None, "opened"
+        while self._next is not None and len(self._rows) < self.pool and pictures < POOL_BYTES:
             self._rows.append(self._next[1])
-            held += _held(self._next[1].content)
+            pictures += held(self._next[1].content)
             self._next = next(self._ahead, None)
         if self.shuffle:
             where = " ".join(str(self._start[key]) for key in ("epoch", "block", "place"))
             Random(f"{self.seed} {self.source.name} {self.lane} {where}").shuffle(self._rows)
 
-    def _in_order(self) -> Iterator[tuple[dict[str, int], Record]]:
-        """The lane's rows of this epoch from the pool's start on, each with its address."""
-        start = dict(self._start)
+    def _open(self) -> None:
+        """Find the first row from the pool's start on, and at the start of an epoch the share that it is of."""
+        begins = not any(self._start[key] for key in ("block", "place", "row"))
+        for turn in self._shares() if begins else (self._turn if self._turn is not None else self.share,):
+            self._turn, self._ahead = turn, self._in_order(turn)
+            self._next = next(self._ahead, None)
+            if self._next is not None:
+                return
+        if self.epochs is None:
+            raise DataError(
+                f"source {self.source.name!r} has no rows" if begins else f"source {self.source.name!r} has lost rows",
+                got=f"{self.source.blocks()} blocks",
+                fix="check its files" if begins else "go on with the same data, or start anew",
+            )
+
+    def _shares(self) -> Iterator[int]:
+        """The shares that may be read in this epoch; the first that has a row is."""
+        if self.epoch == 0 or self.epochs is not None:
+            yield self.share
+        if self.epochs is None:
+            if rounds := self.rounds:
+                yield (self.share + self.epoch) % rounds
+            else:
+                yield from ((self.share + more) % self.lanes for more in range(self.lanes))
+
+    def _by_block(self) -> bool:
+        return self.source.blocks() >= self.lanes
+
+    def _in_order(self, share: int) -> Iterator[tuple[dict[str, int], Record]]:
+        """The share's rows of this epoch from the pool's start on, each with its address."""
+        start, epoch = dict(self._start), self.epoch
         order = list(range(self.source.blocks()))
         if self.shuffle:
-            Random(f"{self.seed} {self.source.name} {start['epoch']}").shuffle(order)
-        by_block = len(order) >= self.lanes
-        if by_block:
-            order = order[self.share :: self.lanes]
+            Random(f"{self.seed} {self.source.name} {epoch}").shuffle(order)
+        if not self._by_block():
+            found = self.turns.rows(share, epoch, order, (start["block"], start["row"], start["place"]))
+            for (block, row, place), record in found:
+                yield {"epoch": epoch, "block": block, "place": place, "row": row}, record
+            return
+        order = order[share :: self.lanes]
         for block in range(start["block"], len(order)):
             first, place = (start["row"], start["place"]) if block == start["block"] else (0, 0)
             for row, record in enumerate(self.source.read(order[block], place), start=first):
-                if by_block or row % self.lanes == self.share:
-                    yield {"epoch": start["epoch"], "block": block, "place": record.place, "row": row}, record
+                yield {"epoch": epoch, "block": block, "place": record.place, "row": row}, record
 
 
 class Mixture:
@@ -244,16 +279,3 @@ def read_again(source: Source, addresses: Sequence[tuple[int, int]]) -> dict[tup
                 fix="go on with the same data, or start anew",
             )
     return found
-
-
-def _held(content: Any) -> int:
-    """Bytes of the pictures inside a row."""
-    if isinstance(content, bytes):
-        return len(content)
-    if isinstance(content, RowError | str) or content is None:
-        return 0
-    if isinstance(content, dict):
-        return sum(_held(value) for value in content.values() if isinstance(value, bytes | dict | list))
-    if isinstance(content, list):
-        return sum(_held(value) for value in content if isinstance(value, bytes | dict | list))
-    return 0

@@ -31,6 +31,8 @@ class ParquetRows:
         MissingExtra: pyarrow is not installed.
     """
 
+    parts = "row groups"
+
     def __init__(self, name: str, files: Sequence[Path], *, root: Path | None = None) -> None:
         self.name, self.files, self.root = name, tuple(files), root
         if not self.files:
@@ -96,6 +98,10 @@ class DatasetRows:
     def __init__(self, name: str, dataset: Any, *, root: Path | None = None, block: int = 1000) -> None:
         self.name, self.dataset, self.root, self.block = name, _undecoded(dataset), root, block
         self._numbered = hasattr(dataset, "__len__")
+
+    @property
+    def parts(self) -> str:
+        return "" if self._numbered else "shards"
 
     @classmethod
     def load(cls, name: str, path: str, *, split: str = "train", root: Path | None = None) -> DatasetRows:
