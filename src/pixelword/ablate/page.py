@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,8 @@ def alone(plot: BarPlot) -> str:
             ("no difference" if plot.chance == 0.0 else "without the picture") if entry.sign == "chance" else entry.name
         )
         colour = INK.get(entry.colour, INK["ink"])
-        legend += f'<text x="{place:g}" y="18" font-size="12" fill="{colour}">{marks.get(entry.sign, "")} {said}</text>'
+        text = escape(f"{marks.get(entry.sign, '')} {said}")
+        legend += f'<text x="{place:g}" y="18" font-size="12" fill="{colour}">{text}</text>'
         place += 30 + 6.6 * len(said)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -28 {width:g} {height + 28:g}" width="{width:g}" '
