@@ -10,7 +10,7 @@ from torch.nn.attention.flex_attention import BlockMask
 from pixelword.model.layout import TokenLayout, continuation_layout, token_layout
 from pixelword.model.masks import _block_relations, block_mask, dense_mask, key_limits, row_blocks
 
-from .conftest import IMAGE, START, batch, prompt, small_config
+from .conftest import IMAGE, START, batch, grids_of, prompt, small_config
 
 PARTS = st.lists(
     st.one_of(st.text("ab", min_size=1, max_size=9), st.tuples(st.integers(1, 3), st.integers(1, 5))),
@@ -122,10 +122,10 @@ def test_plain_text_needs_no_mask_and_images_do():
 
 
 @settings(max_examples=60)
-@given(layouts(), st.sampled_from([3, 8]))
-def test_row_blocks_say_the_same_with_fewer_pairs(case, block):
+@given(layouts(), st.sampled_from([3, 8]), st.sampled_from([0, 9, 10_000]))
+def test_row_blocks_say_the_same_with_fewer_pairs(case, block, worth):
     layout, keys = case
-    blocks = row_blocks(layout, block)
+    blocks = row_blocks(layout, block, worth)
     if blocks is None:
         assert key_limits(layout) is None
         return
@@ -135,3 +135,24 @@ def test_row_blocks_say_the_same_with_fewer_pairs(case, block):
         if rebuilt.shape[0] == 1:  # no key outside of what its queries need, at either end
             assert allowed[..., 0].any() and allowed[..., -1].any()
     assert torch.equal(rebuilt, slow(layout, keys))
+    assert all(rows.stop - rows.start <= block for rows, _, _ in blocks)
+    assert [rows.start for rows, _, _ in blocks] == [0, *(rows.stop for rows, _, _ in blocks[:-1])]
+
+
+def test_row_blocks_are_cut_at_samples_and_pictures_if_that_spares_enough():
+    parts = [("a" * 300,), ("a" * 300,), ("a" * 19, (12, 16), "a" * 50), *[("a" * 5,)] * 4]
+    ids, sample, grids = [], [], []
+    for number, part in enumerate(parts):
+        more, grid = prompt(*part)
+        ids, sample, grids = ids + more, sample + [number] * len(more), grids + grid
+    layout = token_layout(
+        small_config(), torch.tensor([ids]), grids_of(torch.tensor(grids)), sample_ids=torch.tensor([sample])
+    )
+    found = [((rows.start, rows.stop), (keys.start, keys.stop)) for rows, keys, _ in row_blocks(layout)]
+    assert found == [
+        *[((0, 100), (0, 100)), ((100, 200), (0, 200)), ((200, 300), (0, 300))],
+        # The 20 words before the picture would spare 8,000 pairs as a block of their own: not enough.
+        *[((300, 400), (300, 400)), ((400, 500), (300, 500)), ((500, 620), (300, 620))],
+        # The picture, every query of which sees all of it, then the words behind it and four short samples.
+        *[((620, 716), (600, 812)), ((716, 812), (600, 812)), ((812, 883), (600, 883))],
+    ]

@@ -11,6 +11,7 @@ Legend: B rows · N queries · K keys · Q, C blocks of queries and of keys.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -22,7 +23,9 @@ from pixelword.model.layout import TokenLayout
 
 FLEX_BLOCK = 128
 ROW_BLOCK = 128
-"""Queries per block of `row_blocks`; the study of CPU kernels found 128 best for samples of some hundred tokens."""
+"""Most queries of a block of `row_blocks`; 128 was found best on CPUs for samples of some hundred tokens."""
+WORTH_A_CUT = 2**13
+"""Pairs of query and key that two blocks must spare over one: the time that a block costs besides its pairs."""
 
 
 def dense_mask(layout: TokenLayout, keys: int) -> Tensor:
@@ -61,25 +64,65 @@ class RowBlock(NamedTuple):
     allowed: Tensor
 
 
-def row_blocks(layout: TokenLayout, block: int = ROW_BLOCK) -> list[RowBlock] | None:
-    """The rule as blocks of `block` queries, each with the narrowest range of keys; None where spans are two.
+def row_blocks(layout: TokenLayout, block: int = ROW_BLOCK, worth: int = WORTH_A_CUT) -> list[RowBlock] | None:
+    """The rule as blocks of at most `block` queries, each with the narrowest range of keys; None where spans are two.
 
-    The pairs that are computed shrink from N x K to about half for one picture and a text, and to the samples' own
-    squares for a packed row.
+    Queries are cut where samples and pictures begin and end, and longer runs evenly. The pairs that are computed
+    shrink from N x K to about half for one picture and a text, and to the samples' own squares for a packed row.
+
+    Args:
+        layout: the tokens that ask.
+        block: most queries of a block.
+        worth: pairs that a cut must spare to be made.
     """
     limits = key_limits(layout)
     if limits is None:
         return None
     first, last = limits
-    lowest = _blocks(first, block).amin((0, 2)).tolist()
-    highest = _blocks(last, block).amax((0, 2)).tolist()
     blocks = []
-    for number, (low, high) in enumerate(zip(lowest, highest, strict=True)):
-        rows = slice(number * block, min((number + 1) * block, first.shape[1]))
-        key = torch.arange(low, high + 1, device=first.device)
+    for rows, keys in _row_spans(first, last, block, worth):
+        key = torch.arange(keys.start, keys.stop, device=first.device)
         allowed = (key >= first[:, rows, None]) & (key <= last[:, rows, None])
-        blocks.append(RowBlock(rows, slice(low, high + 1), allowed[:, None]))
+        blocks.append(RowBlock(rows, keys, allowed[:, None]))
     return blocks
+
+
+def _row_spans(first: Tensor, last: Tensor, block: int, worth: int) -> list[tuple[slice, slice]]:
+    """Queries and keys of each block."""
+    step = last.diff(prepend=last[:, :1] - 1)  # 1 along words, 0 within a picture
+    begins = (first.diff() != 0) | (step[:, 1:] > 1) | (step.diff() == 1)
+    edges = [0, *(begins.any(0).nonzero().flatten() + 1).tolist(), first.shape[1]]
+    lowest, highest = first.amin(0).tolist(), last.amax(0).tolist()
+    spans: list[tuple[slice, slice]] = []
+    for start, end in pairwise(edges):
+        pieces = -(-(end - start) // block)
+        inner = [start + (end - start) * piece // pieces for piece in range(pieces + 1)]
+        for rows in (slice(*two) for two in pairwise(inner)):
+            keys = slice(min(lowest[rows]), max(highest[rows]) + 1)
+            joined = _joined(spans[-1], (rows, keys)) if spans else None
+            if (
+                joined
+                and _length(joined[0]) <= block
+                and _pairs(joined) <= _pairs(spans[-1], (rows, keys)) + WORTH_A_CUT
+            ):
+                spans[-1] = joined
+            else:
+                spans.append((rows, keys))
+    return spans
+
+
+def _joined(one: tuple[slice, slice], next_one: tuple[slice, slice]) -> tuple[slice, slice]:
+    (rows, keys), (next_rows, next_keys) = one, next_one
+    both = slice(min(keys.start, next_keys.start), max(keys.stop, next_keys.stop))
+    return slice(rows.start, next_rows.stop), both
+
+
+def _pairs(*spans: tuple[slice, slice]) -> int:
+    return sum(_length(rows) * _length(keys) for rows, keys in spans)
+
+
+def _length(span: slice) -> int:
+    return int(span.stop - span.start)
 
 
 def block_mask(layout: TokenLayout, keys: int, block: int = FLEX_BLOCK) -> BlockMask:
