@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
+import random
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelword.data.files import BOM
-from pixelword.data.json_array import array_elements, array_starts
+from pixelword.data.json_array import array_starts
+from pixelword.data.json_elements import Elements, opening
 from pixelword.data.json_rows import JsonRows
+from pixelword.data.passing import go_to, opened
 from pixelword.data.records import Record, RowError
 from pixelword.errors import DataError
 
@@ -59,6 +65,14 @@ def test_the_elements_of_an_array_are_what_the_json_library_finds(folder, rows, 
     assert reasons(read(text.encode(), folder)) == []
 
 
+def array_elements(path: Path, start: int, end: int | None = None) -> list[Any]:
+    with opened(path) as file:
+        beginning = opening(file.peek())
+        assert beginning
+        go_to(file, start)
+        return list(Elements(path.name, file, start, end, beginning, path.stat().st_size))
+
+
 @settings(max_examples=60)
 @given(st.text('[]{},\\" a', max_size=60).map(str.encode), st.integers(1, 9), st.integers(2, 5))
 def test_blocks_of_an_array_hold_its_elements_whatever_they_are(folder, inner, step, chunk):
@@ -71,7 +85,7 @@ def test_blocks_of_an_array_hold_its_elements_whatever_they_are(folder, inner, s
     assert starts[0] == 2
     ends = [*starts[1:], None]
     found = [element for start, end in zip(starts, ends, strict=True) for element in array_elements(path, start, end)]
-    whole = list(array_elements(path, 2))
+    whole = array_elements(path, 2)
     assert [(place, str(element)) for place, element in found] == [(place, str(element)) for place, element in whole]
     assert starts == sorted(set(starts))
 
@@ -147,6 +161,135 @@ def test_awkward_files(folder, content, rows, why):
     assert reasons(records) == why
 
 
+# A quote or bracket that is missing.
+
+DAMAGES = {
+    "no closing bracket of a list": lambda text: text[:-2] + text[-1],
+    "no closing brace": lambda text: text[:-1],
+    "a quote too many": lambda text: text.replace('"', '""', 1),
+    "a quote too few": lambda text: text.replace('"', "", 1),
+    "a brace too many": lambda text: text + "}",
+    "cut in the middle": lambda text: text[: len(text) // 2],
+    "nothing but a brace": lambda text: "{",
+    "a raw newline": lambda text: text.replace("a ", "a \n", 1),
+}
+FORMS = {
+    "one line each": lambda rows: "[\n" + ",\n".join(rows) + "\n]",
+    "the first behind the bracket": lambda rows: "[" + ",\n".join(rows) + "]",
+    "a margin": lambda rows: "[\r\n\t" + ",\r\n\t".join(rows) + "\r\n]",
+    "indented": lambda rows: "[\n  " + ",\n  ".join(row.replace("[{", "[\n    {") for row in rows) + "\n]",
+}
+
+
+def dialogue(number: int) -> str:
+    return json.dumps({"id": number, "conversations": [{"from": "human", "value": 'a "word", [and] {more'}]})
+
+
+@pytest.mark.parametrize("chunk", [7, 2**18])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_element_with_a_bracket_missing_spoils_no_element_on_a_line_of_its_own(
+    folder, monkeypatch, damage, form, chunk
+):
+    monkeypatch.setattr("pixelword.data.json_elements.CHUNK", chunk)
+    rows = [dialogue(number) for number in range(9)]
+    for broken in (0, 4, 8):
+        written = [DAMAGES[damage](row) if number == broken else row for number, row in enumerate(rows)]
+        records = read(FORMS[form](written).encode(), folder, 10**6)
+        assert good(records) == [json.loads(row) for number, row in enumerate(rows) if number != broken]
+        assert len(reasons(records)) in (1, 2), "the last one may also leave the array open"
+        source = JsonRows("rows", [folder / "rows.json"], block=10**6)
+        for record in records:
+            assert next(source.read(record.block, record.place)).name == record.name
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_damage_in_a_large_array_loses_one_element_of_all_blocks(folder, form):
+    rows = [dialogue(number) for number in range(600)]
+    for damage in DAMAGES.values():
+        written = [damage(row) if number == 200 else row for number, row in enumerate(rows)]
+        records = read(FORMS[form](written).encode(), folder, 1000)
+        assert [row["id"] for row in good(records)] == [number for number in range(600) if number != 200]
+
+
+def test_where_no_line_tells_what_is_lost_is_said_in_bytes(folder):
+    rows = [dialogue(number) for number in range(9)]
+    text = "[" + ", ".join([*rows[:4], rows[4][:-1], *rows[5:]]) + "]"
+    records = read(text.encode(), folder, 10**6)
+    start = text.index(rows[4][:-1])
+    assert good(records) == [json.loads(row) for row in rows[:4]]
+    assert f"the array is not closed; {len(text) - start} bytes from byte {start} on are lost" in str(
+        records[-1].content
+    )
+
+
+@settings(max_examples=60)
+@given(ROWS, st.sampled_from([None, 0, 1]), st.booleans(), st.integers(5, 60), st.integers(1, 40))
+def test_sound_arrays_are_what_the_json_library_finds_in_any_form(folder, rows, indent, own_line, block, chunk):
+    """Also where objects inside elements start lines as elements do."""
+    nested = [{"rows": rows}, *rows, {"rows": [{"rows": rows}]}]
+    text = "[" + "\n" * own_line + ",\n".join(json.dumps(row, indent=indent) for row in nested) + "]"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pixelword.data.json_elements.CHUNK", chunk)
+        records = read(text.encode(), folder, block)
+    assert good(records) == json.loads(text)
+    assert reasons(records) == []
+
+
+def test_a_missing_comma_and_an_array_that_ends_too_early_lose_nothing_but_say_so(folder):
+    assert good(read(b'[\n{"a": 1}\n{"a": 2},\n{"a": 3}\n]', folder)) == [{"a": 1}, {"a": 2}, {"a": 3}]
+    records = read(b'[\n{"a": 1}\n]\n,\n{"a": 2}\n]', folder)
+    assert (good(records), reasons(records)) == ([{"a": 1}, {"a": 2}], ["broken file"])
+    assert "more follows behind the array; it goes on at byte 15" in str(records[1].content)
+
+
+def test_an_element_longer_than_the_limit_is_left_out_and_the_next_is_read(folder, monkeypatch):
+    for name in ("json_elements.LONGEST", "json_elements.CHUNK"):
+        monkeypatch.setattr(f"pixelword.data.{name}", 20)
+    long = '{"a": [' + ", ".join(["1"] * 90) + "]}"
+    records = read(f'[{{"b": 0}}, {long}, {{"b": 1}}]'.encode(), folder, 10**6)
+    assert (good(records), reasons(records)) == ([{"b": 0}, {"b": 1}], ["no row"])
+    assert f"{len(long) + 1} bytes" in str(records[1].content)
+    source = JsonRows("rows", [folder / "rows.json"], block=10**6)
+    assert next(source.read(records[1].block, records[1].place)).name == records[1].name
+
+
+# Compressed files.
+
+COMPRESSIONS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+
+@pytest.mark.parametrize("ending", COMPRESSIONS)
+@pytest.mark.parametrize("array", [False, True])
+def test_compressed_files_give_the_same_rows_from_any_place(folder, ending, array):
+    rows = [{"n": number} for number in range(40)]
+    text = json.dumps(rows) if array else "\n".join(map(json.dumps, rows))
+    path = folder / f"rows.jsonl{ending}"
+    path.write_bytes(COMPRESSIONS[ending](text.encode()))
+    source = JsonRows("rows", [path], block=16)
+    assert source.blocks() == 1 and source.parts
+    records = list(source.read(0))
+    assert good(records) == rows
+    for record in records[::7]:
+        assert next(source.read(0, record.place)) == record
+
+
+@pytest.mark.parametrize("ending", COMPRESSIONS)
+@pytest.mark.parametrize("array", [False, True])
+@pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda whole: whole[:-5]])
+def test_a_compressed_file_that_breaks_off_keeps_its_rows_and_says_so(folder, ending, array, damage):
+    rows = [{"n": number, "x": str(random.Random(number).random())} for number in range(4000)]
+    text = json.dumps(rows) if array else "\n".join(map(json.dumps, rows))
+    path = folder / f"rows.json{ending}"
+    path.write_bytes(damage(COMPRESSIONS[ending](text.encode())))
+    source = JsonRows("rows", [path])
+    records = list(source.read(0))
+    assert good(records) == rows[: len(good(records))]
+    assert reasons(records) == ["broken file"]
+    assert "cannot be read on; everything from byte" in str(records[-1].content)
+    assert next(source.read(0, records[-1].place)).name == records[-1].name
+
+
 def test_a_row_is_named_by_file_byte_and_id(folder):
     records = read(b'{"id": "x7"}\n{}\n', folder)
     assert [record.name for record in records] == ["rows.json, byte 0 (id x7)", "rows.json, byte 13"]
@@ -154,7 +297,7 @@ def test_a_row_is_named_by_file_byte_and_id(folder):
 
 
 def test_a_line_longer_than_the_limit_is_left_out_and_the_next_is_read(folder, monkeypatch):
-    monkeypatch.setattr("pixelword.data.json_rows.LONGEST_LINE", 20)
+    monkeypatch.setattr("pixelword.data.json_rows.LONGEST", 20)
     records = read(b'{"a": "' + b"x" * 90 + b'"}\n{"b": 1}\n', folder, 10**6)
     assert (good(records), reasons(records)) == ([{"b": 1}], ["no row"])
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import random
 import re
 import tarfile
 from collections.abc import Iterator
@@ -198,6 +200,57 @@ def test_tables_can_be_streamed(served, kind):
     ]
     for record in everything(source)[::7]:
         assert next(source.read(record.block, record.place)) == record
+
+
+# Streamed JSON: what is broken is named, and what follows is read.
+
+ROWS = [{"id": number, "text": f"row {number}", "odd": [None, {}][number % 2]} for number in range(40)]
+BROKEN = {4: '{"id": 4, "text": nothing}', 9: '{"id": 9, "text": "no end', 23: "[3]"}
+WRITTEN = [BROKEN.get(number, json.dumps(row)) for number, row in enumerate(ROWS)]
+FILES = {
+    "broken.jsonl": "\n".join(WRITTEN).encode(),
+    "broken.json": ("[\n" + ",\n".join(WRITTEN) + "\n]").encode(),
+    "broken.jsonl.gz": gzip.compress("\n".join(WRITTEN).encode()),
+    "broken.json.gz": gzip.compress(("[\n" + ",\n".join(WRITTEN) + "\n]").encode()),
+}
+
+
+@pytest.mark.parametrize("served", [True, False], indirect=True, ids=["ranges", "no ranges"])
+@pytest.mark.parametrize("name", FILES)
+def test_streamed_json_leaves_out_what_is_broken_and_reads_on_as_on_the_disk(served, folder, name):
+    """Rows whose keys have other types than the first row's too."""
+    (folder / name).write_bytes(FILES[name])
+    source = opened(f"{served[0]}/{name}?download=true", "json")
+    records = everything(source)
+    assert [r.content for r in records if isinstance(r.content, dict)] == [
+        row for number, row in enumerate(ROWS) if number not in BROKEN
+    ]
+    bad = [(at, record.content.reason) for at, record in enumerate(records) if isinstance(record.content, RowError)]
+    assert bad == [(4, "invalid JSON"), (9, "invalid JSON"), (23, "no row")]
+    local = everything(opened(str(folder / name), "json"))
+    assert [(r.place, r.name, str(r.content)) for r in records] == [(r.place, r.name, str(r.content)) for r in local]
+    for record in records[::5]:
+        assert next(source.read(0, record.place)).name == record.name
+
+
+def test_streamed_json_goes_on_where_it_stopped_and_asks_for_no_byte_before(served, folder, monkeypatch):
+    address, answers = served
+    monkeypatch.setattr(fsspec.get_filesystem_class("http"), "default_block_size", 4096, raising=False)
+    (folder / "long.jsonl").write_text("\n".join(json.dumps({"text": "x" * 1000, "n": n}) for n in range(400)))
+    source = opened(f"{address}/long.jsonl", "json")
+    last = everything(source)[-1]
+    answers.asked.clear()
+    assert next(source.read(0, last.place)) == last
+    firsts = [int(asked.partition("bytes=")[2].partition("-")[0]) for asked in answers.asked if "bytes=" in asked]
+    assert sorted(firsts)[-1] > 300_000 and not any(100_000 < first < 300_000 for first in firsts)
+
+
+def test_a_connection_that_is_lost_inside_json_ends_the_run_and_is_no_bad_row(served, folder, impatient):
+    address, answers = served
+    (folder / "long.jsonl.gz").write_bytes(gzip.compress(random.Random(0).randbytes(2**20).hex().encode()))
+    answers.breaks_off_after = 1000
+    with pytest.raises(DataError, match=r"connection is lost|cannot be opened"):
+        everything(opened(f"{address}/long.jsonl.gz", "json"))
 
 
 def test_a_filesystem_that_lists_its_files_takes_patterns(folder, expected):

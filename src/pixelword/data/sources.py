@@ -35,9 +35,8 @@ def open_source(settings: SourceSettings) -> Source:
         )
     if settings.kind == "webdataset":
         return TarRows(settings.name, files)
-    if is_elsewhere(settings.path):
-        return DatasetRows.of_files(settings.name, settings.kind, [str(url) for url in files], root=settings.root)
-    here = cast(list[Path], files)
     if settings.kind == "json":
-        return JsonRows(settings.name, here, root=settings.root)
-    return ParquetRows(settings.name, here, root=settings.root)
+        return JsonRows(settings.name, files, root=settings.root)
+    if is_elsewhere(settings.path):
+        return DatasetRows.of_parquet(settings.name, [str(url) for url in files], root=settings.root)
+    return ParquetRows(settings.name, cast(list[Path], files), root=settings.root)

@@ -121,8 +121,8 @@ class DatasetRows:
             return cls(name, datasets.load_dataset(path, split=split, streaming=True), root=root)
 
     @classmethod
-    def of_files(cls, name: str, kind: str, urls: Sequence[str], *, root: Path | None = None) -> DatasetRows:
-        """JSON Lines or parquet files that are elsewhere, streamed; a shard is a file.
+    def of_parquet(cls, name: str, urls: Sequence[str], *, root: Path | None = None) -> DatasetRows:
+        """Parquet files that are elsewhere, streamed; a shard is a file.
 
         Raises:
             DataError: they cannot be reached or read.
@@ -133,9 +133,8 @@ class DatasetRows:
         except ImportError as error:
             raise MissingExtra("datasets", "train") from error
         with _loading(name, urls[0]):
-            return cls(
-                name, datasets.load_dataset(kind, data_files=list(urls), split="train", streaming=True), root=root
-            )
+            streamed = datasets.load_dataset("parquet", data_files=list(urls), split="train", streaming=True)
+            return cls(name, streamed, root=root)
 
     def blocks(self) -> int:
         if self._numbered:
