@@ -6,6 +6,7 @@ no gradient of what is frozen. What is recomputed under checkpointing is not cou
 
 from __future__ import annotations
 
+import math
 import time
 from functools import cache
 from typing import Any
@@ -68,7 +69,9 @@ def _keys_values(layer: nn.Module) -> nn.ModuleList:
 
 def matrices(module: nn.Module) -> list[tuple[int, bool]]:
     """Size of every matrix or kernel inside, and whether it trains."""
-    return [(p.numel(), p.requires_grad) for p in module.parameters() if p.ndim >= 2]
+    # DeepSpeed's ZeRO-3 leaves nothing in a parameter between two uses, and keeps its shape beside it.
+    shapes = [(getattr(p, "ds_shape", p.shape), p.requires_grad) for p in module.parameters()]
+    return [(math.prod(shape), trains) for shape, trains in shapes if len(shape) >= 2]
 
 
 def pairs(batch: PackedBatch, config: NeoConfig) -> Tensor:

@@ -156,23 +156,22 @@ class PackedTrainer(Trainer):
             output = model(**given, token_losses=True)
         self.measures.count(inputs, output.token_losses)
         loss: Tensor = output.loss * step_share(inputs.weight, self._step_weight, self.placement.ranks)
-        loss.backward()
+        self.placement.backward(loss)
         self._losses.append(loss.detach())
         return self._losses[-1]
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> float:
         """The last look before the optimiser: everything must be finite. Clips, and returns the norm before."""
         self.measures.exchange(self.stop.asked)
-        owner = self.prepared.model
-        named = [(name, p.grad) for name, p in owner.named_parameters() if p.grad is not None]
-        norms = self.placement.norms([gradient for _, gradient in named]).double().cpu()
+        gradients = self.placement.gradients(self.prepared.model)
+        norms = self.placement.norms(list(gradients.values())).double().cpu()
         total = float(norms.square().sum().sqrt())
         if not (math.isfinite(self.measures.step_loss) and math.isfinite(total)):
             self._stop_at_no_number(total)
         clip = self.recipe.optimizer.clip
         if clip is not None and total > clip:
-            torch._foreach_mul_([gradient for _, gradient in named], clip / (total + 1e-6))
-        self.measures.norms([name for name, _ in named], norms.tolist(), total)
+            self.placement.clip(list(gradients.values()), clip / (total + 1e-6))
+        self.measures.norms(list(gradients), norms.tolist(), total)
         return total
 
     def _stop_at_no_number(self, norm: float) -> None:
@@ -204,8 +203,8 @@ class PackedTrainer(Trainer):
         return self.optimizer
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
-        self.model_wrapped = self.placement.wrap(self.prepared.model)
-        optimizer = self.create_optimizer()
+        self.model_wrapped, optimizer = self.placement.start(self.prepared.model, self.create_optimizer)
+        self.optimizer = optimizer
         own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
         if resume_from_checkpoint is not None:
             self._resume(Path(resume_from_checkpoint), optimizer)

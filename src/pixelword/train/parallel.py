@@ -31,19 +31,19 @@ GONE = (
 
 
 def refuse_other_sharding() -> None:
-    """Recipes are spread by FSDP2 through torchrun; what `accelerate launch` was told instead would be ignored.
+    """Recipes are spread by our own FSDP2; what `accelerate launch` was told about its own would be ignored.
 
     Raises:
-        ConfigError: accelerate was told to use DeepSpeed or its own FSDP.
+        ConfigError: accelerate was told to use its FSDP.
     """
-    for variable, name in (("ACCELERATE_USE_DEEPSPEED", "DeepSpeed"), ("ACCELERATE_USE_FSDP", "FSDP")):
-        if os.environ.get(variable, "false").lower() in ("true", "1"):
-            raise ConfigError(
-                f"a recipe is not trained with accelerate's {name}",
-                got=f"{variable}={os.environ[variable]}",
-                fix="start it with torchrun, which spreads the model by FSDP2 (`spread: all` saves what ZeRO-3 saves); "
-                "docs/scale.md says what a run would lose",
-            )
+    asked = os.environ.get("ACCELERATE_USE_FSDP", "false")
+    if asked.lower() in ("true", "1"):
+        raise ConfigError(
+            "a recipe is not trained with accelerate's FSDP",
+            got=f"ACCELERATE_USE_FSDP={asked}",
+            fix="start it with torchrun, which spreads the model by FSDP2 (`spread: all` or `node`), "
+            "or with accelerate's DeepSpeed; see docs/scale.md",
+        )
 
 
 def number_of_processes() -> int:

@@ -47,10 +47,22 @@ def save_tensors(folder: Path, model: nn.Module, optimizer: torch.optim.Optimize
     Raises:
         CheckpointError: on all processes, when one could not write: the disk is full, say.
     """
-    _write(model_tensors(model), folder / WEIGHTS)
+    save_parts(folder, model_tensors(model), optimizer, names_of(model))
+
+
+def save_parts(
+    folder: Path, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer | None, names: Mapping[Tensor, str]
+) -> None:
+    """`save_tensors` of tensors that lie elsewhere than in a model.
+
+    Args:
+        weights: everything of the model that has to be kept, by its names.
+        optimizer: its groups hold the keys of `names`.
+        names: of the parameters.
+    """
+    _write(weights, folder / WEIGHTS)
     if optimizer is None:
         return
-    names = names_of(model)
     tensors = optimizer_tensors(optimizer, names)
     if tensors:
         _write(tensors, folder / OPTIMIZER)
@@ -71,10 +83,16 @@ def load_tensors(folder: Path, model: nn.Module, optimizer: torch.optim.Optimize
     Raises:
         CheckpointError: parts missing, of another model, of another optimiser, or no file of the kind it should be.
     """
-    _read(model_tensors(model), folder / WEIGHTS)
+    load_parts(folder, model_tensors(model), optimizer, names_of(model))
+
+
+def load_parts(
+    folder: Path, weights: dict[str, Tensor], optimizer: torch.optim.Optimizer | None, names: Mapping[Tensor, str]
+) -> None:
+    """`load_tensors` into tensors that lie elsewhere than in a model; see `save_parts`."""
+    _read(weights, folder / WEIGHTS)
     if optimizer is None:
         return
-    names = names_of(model)
     with all_or_none(f"the optimiser of {folder.name} is another one", "go on with the recipe that wrote it"):
         prepare_optimizer(optimizer, names, _read_json(folder / PLAIN))
     if tensors := optimizer_tensors(optimizer, names):

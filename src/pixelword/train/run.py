@@ -37,6 +37,8 @@ from pixelword.model.generation import out_of_memory_explained
 from pixelword.recipe import Recipe, differences, fingerprint, load_recipe, resolved
 from pixelword.train import checkpoints, learns
 from pixelword.train.board import has_tensorboard, tensorboard_callback
+from pixelword.train.deepspeed_placement import Zero
+from pixelword.train.deepspeed_settings import fitted, plain_processes
 from pixelword.train.packed import PackedTrainer
 from pixelword.train.parallel import lost_worker_explained, refuse_other_sharding
 from pixelword.train.parallel_placement import Spread
@@ -85,19 +87,20 @@ def run_recipe(
 
     Raises:
         BackendError: another process of the run is gone, another run is in the folder, or memory is out.
-        ConfigError: accelerate was told to shard the model in its own way.
+        ConfigError: accelerate was told to shard the model by its FSDP, or by a DeepSpeed that contradicts the recipe.
         CheckpointError: the folder belongs to another recipe, or a checkpoint to another architecture.
         DataError: the data is not what it was.
         TrainingError: the loss is no number, or a checkpoint cannot be written.
         PixelWordError: the recipe asks for something that is not there.
     """
     refuse_other_sharding()
-    arguments = training_arguments(recipe, run)
-    placement = place(recipe, arguments)
-    if (run / "done.json").exists():
-        return finished(recipe, run)
-    with alone_in(run) if placement.rank == 0 else nullcontext():
-        return go_on(recipe, run, arguments, placement, accept_changes, callbacks)
+    with plain_processes() as deepspeed:
+        arguments = training_arguments(recipe, run)
+        placement = place(recipe, arguments, deepspeed)
+        if (run / "done.json").exists():
+            return finished(recipe, run)
+        with alone_in(run) if placement.rank == 0 else nullcontext():
+            return go_on(recipe, run, arguments, placement, accept_changes, callbacks)
 
 
 def go_on(
@@ -174,9 +177,11 @@ def installed_reports(recipe: Recipe) -> list[str]:
     return [name for name in found if name != "tensorboard"]
 
 
-def place(recipe: Recipe, arguments: TrainingArguments) -> Placement:
-    """Where the model lies: whole in one process, or spread over several."""
+def place(recipe: Recipe, arguments: TrainingArguments, deepspeed: dict[str, Any] | None = None) -> Placement:
+    """Where the model lies: whole in one process, or spread over several; by DeepSpeed where it was asked for."""
     rank, ranks, device = arguments.process_index, arguments.world_size, arguments.device
+    if deepspeed is not None:
+        return Zero(rank, ranks, device, fitted(deepspeed, recipe, ranks))
     if ranks == 1:
         return Placement(rank, ranks, device)
     per_node = int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
