@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import random
 import re
 import tarfile
@@ -300,6 +302,51 @@ def test_whatever_is_in_a_compressed_shard_gives_rows_or_named_reasons(folder, p
     records = everything(TarRows("web", [path]))
     for record in records:
         assert isinstance(record.content, dict) or (isinstance(record.content, RowError) and record.content.fix)
+
+
+@pytest.mark.parametrize("ending", list(ENDINGS)[1:])
+def test_a_compressed_shard_that_breaks_off_keeps_its_whole_rows_and_says_so(folder, ending):
+    """The standard library takes the end of the compressed bytes, and a broken header, for the end of the shard."""
+    path, how = folder / f"cut.{ending}", ENDINGS[ending]
+    random_bytes = random.Random(0).randbytes
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[how]
+    with tarfile.open(folder / "whole.tar", "w") as tar:
+        for number in range(40):
+            info = tarfile.TarInfo(f"{number:02}.png")
+            info.size = 6_000
+            tar.addfile(info, io.BytesIO(random_bytes(6_000)))
+    whole = (folder / "whole.tar").read_bytes()
+    header = whole.index(b"30.png")
+    for content, least in (
+        (pack(whole)[: len(whole) // 2], 15 if how == "gz" else 0),
+        (pack(whole[:header] + b"junk" * 128 + whole[header + 512 :]), 30),
+        (pack(whole[: header + 300]), 30),
+        (pack(whole[: header + 512 + 300]), 30),
+    ):
+        path.write_bytes(content)
+        records = everything(TarRows("web", [path]))
+        assert least <= len(records) - 1 <= 30
+        assert [record.content["images"][0] for record in records[:-1]] == [
+            random_bytes_of(whole, number) for number in range(len(records) - 1)
+        ]
+        assert records[-1].content.reason == "broken file"
+        assert next(TarRows("web", [path]).read(0, records[-1].place)).name == records[-1].name
+
+
+def random_bytes_of(whole: bytes, number: int) -> bytes:
+    start = whole.index(f"{number:02}.png".encode()) + 512
+    return whole[start : start + 6_000]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_header_with_a_negative_size_is_a_broken_shard_and_no_endless_reading(folder, packed):
+    whole = bytearray((folder / "shard-000.tar").read_bytes())
+    whole[124:136] = b"\xff" * 8 + (-1024 % 2**32).to_bytes(4, "big")
+    whole[148:156] = b" " * 8
+    whole[148:156] = f"{sum(whole[:512]):06o}\0 ".encode()
+    path = folder / ("negative.tgz" if packed else "negative.tar")
+    path.write_bytes(gzip.compress(bytes(whole)) if packed else bytes(whole))
+    assert [record.content.reason for record in everything(TarRows("web", [path]))] == ["broken file"]
 
 
 def test_a_file_that_is_too_large_to_be_kept_is_a_bad_row_and_the_next_is_read(folder, monkeypatch):

@@ -7,7 +7,7 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,32 +44,50 @@ def opened(file: Path | str) -> Iterator[io.BufferedReader[Content]]:
     if isinstance(file, Path):
         raw: Any = open_file(file)
     else:
-        connection, ranges = open_elsewhere(file)
-        raw = io.BufferedReader(_Connection(connection, file, ranges), BUFFER)
-    with raw, io.BufferedReader(Content(_unpacked(raw, bare_name(file))), BUFFER) as content:
+        raw = connection(file, *open_elsewhere(file))
+    with raw, unpacked(raw) as content:
         yield content
+
+
+def connection(url: str, file: Any, ranges: bool) -> io.BufferedReader[Any]:
+    """What `open_elsewhere` gives, as a file whose lost connection is no broken content."""
+    return io.BufferedReader(_Connection(file, url, ranges), BUFFER)
+
+
+def unpacked(raw: io.BufferedReader[Any]) -> io.BufferedReader[Content]:
+    """The content of a file that may be compressed; its first bytes say so.
+
+    Raises:
+        DataError: a compression that is not read.
+    """
+    head = raw.peek(8)
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        raise DataError("this compression is not read", got="zstandard", fix="write .gz, .bz2 or .xz")
+    for magic, unpack in UNPACK.items():
+        if head.startswith(magic):
+            return io.BufferedReader(Content(unpack(raw)), BUFFER)
+    return io.BufferedReader(Content(raw), BUFFER)
+
+
+UNPACK: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
+}
 
 
 def go_to(content: io.BufferedReader[Content], place: int) -> None:
     """To a byte, of a file of which nothing has been read."""
     if content.seekable():
         content.seek(place)
-        return
-    left = place
-    while left and (piece := content.read(min(left, 2**20))):
-        left -= len(piece)
+    else:
+        skip(content, place)
 
 
-def _unpacked(raw: Any, name: str) -> Any:
-    if name.endswith(".gz"):
-        return gzip.GzipFile(fileobj=raw)
-    if name.endswith(".bz2"):
-        return bz2.BZ2File(raw)
-    if name.endswith(".xz"):
-        return lzma.LZMAFile(raw)
-    if name.endswith(".zst"):
-        raise DataError(f"{name}: this compression is not read", got=".zst", fix="write .gz, .bz2 or .xz")
-    return raw
+def skip(content: io.BufferedReader[Content], length: int) -> None:
+    """Read so many bytes, or to the end."""
+    while length > 0 and (piece := content.read(min(length, BUFFER))):
+        length -= len(piece)
 
 
 class Content(io.RawIOBase):

@@ -11,13 +11,13 @@ opened, so no pickle is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pixelword.data.files import connected, open_elsewhere, open_file
 from pixelword.data.json_rows import parse
 from pixelword.data.media import FileSlice
+from pixelword.data.passing import bare_name, connection, opened, unpacked
 from pixelword.data.records import Record, RowError
 from pixelword.data.tar_members import (
     PICTURES,
@@ -64,17 +64,24 @@ class TarRows:
     def read(self, block: int, start: int = 0) -> Iterator[Record]:
         """See `Source`."""
         shard = self.shards[block]
-        if isinstance(shard, Path):
+        short = bare_name(shard)
+        packed = short.endswith(COMPRESSED)
+        if isinstance(shard, Path) and not packed:
             with open_file(shard) as file:
-                compressed = shard.name.endswith(COMPRESSED)
-                members = members_in_turn if compressed else partial(members_by_place, path=shard)
-                yield from self._rows(block, shard.name, members(shard.name, file, start))
+                yield from self._rows(block, short, members_by_place(short, file, start, shard))
+            return
+        if isinstance(shard, Path):
+            with opened(shard) as content:
+                yield from self._rows(block, short, members_in_turn(short, content, start))
             return
         address = shard.partition("?")[0]
         file, ranges = open_elsewhere(shard)
         with file, connected(shard):
-            members = members_by_place if ranges and not address.endswith(COMPRESSED) else members_in_turn
-            yield from self._rows(block, address.rpartition("/")[2], members(address, file, start))
+            if ranges and not packed:
+                yield from self._rows(block, short, members_by_place(address, file, start))
+                return
+            with unpacked(connection(shard, file, ranges)) as content:
+                yield from self._rows(block, short, members_in_turn(address, content, start))
 
     def _rows(self, block: int, shard: str, members: Iterator[Found]) -> Iterator[Record]:
         row: list[Member] = []

@@ -16,6 +16,7 @@ from pixelword.data.records import Record, RowError
 from pixelword.errors import DataError, MissingExtra
 
 ROWS_AT_ONCE = 32
+OF_FILES = "load the dataset again; if it is made of JSON files, kind json reads on behind a broken row"
 
 
 class ParquetRows:
@@ -161,7 +162,8 @@ class DatasetRows:
             ) from error
         except (OSError, ValueError, RuntimeError) as error:  # ValueError and RuntimeError: what Arrow raises
             name = self._name(block, place)
-            broken = RowError(f"{name} cannot be read", reason="broken file", got=error, fix="load the dataset again")
+            what = f"{name} cannot be read, nor what follows it in its {'range' if self._numbered else 'shard'}"
+            broken = RowError(what, reason="broken file", got=error, fix=OF_FILES)
             yield Record(self.name, block, place, name, broken)
 
     def _name(self, block: int, place: int) -> str:
@@ -191,8 +193,8 @@ def _loading(name: str, path: str) -> Iterator[None]:
         raise DataError(
             f"source {name!r}: no dataset can be loaded from {path}",
             got=f"{type(error).__name__}: {error}",
-            fix="give a folder of Dataset.save_to_disk, a name on the hub with a split that it has, or files that are "
-            "there",
+            fix="give a folder of Dataset.save_to_disk, or a name on the hub with a split that it has; "
+            "files of JSON, parquet or tar have their own kind",
         ) from error
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from pixelword.data.media import FileSlice
+from pixelword.data.passing import Content, skip
 from pixelword.data.records import RowError
+from pixelword.errors import DataError
 
 PICTURES = {"jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif", "jp2", "ppm"}
 VIDEOS = {"mp4", "webm", "mkv", "mov", "avi", "mpg", "mpeg", "ogv"}
@@ -70,7 +73,7 @@ def members_by_place(shard: str, file: Any, start: int, path: Path | None = None
             while info := tar.next():
                 tar.members = []  # type: ignore[attr-defined]  # it would remember every member it has seen
                 place = info.offset
-                if info.offset_data + info.size > size:
+                if not 0 <= info.size <= size - info.offset_data:
                     yield place, broken(f"{shard} ends inside {info.name!r}", f"{size} bytes")
                     return
                 if info.isreg():
@@ -87,22 +90,57 @@ def members_by_place(shard: str, file: Any, start: int, path: Path | None = None
         yield place, broken(f"{shard} holds something that is no tar header", f"byte {place}")
 
 
-def members_in_turn(shard: str, file: Any, start: int) -> Iterator[Found]:
+def members_in_turn(shard: str, content: BufferedReader[Content], start: int) -> Iterator[Found]:
     """The members of a compressed shard, or of one that comes over the network without ranges of bytes."""
-    place = 0
+    number, file = 0, _Forward(content)
     try:
-        with tarfile.open(fileobj=file, mode="r|*") as tar:
+        with tarfile.open(fileobj=file, mode="r:") as tar:  # type: ignore[call-overload]
             while info := tar.next():
-                tar.members = []  # type: ignore[attr-defined]
+                tar.members = []
+                if info.size < 0:
+                    raise tarfile.ReadError(f"{info.name!r} has a size below zero")
                 if not info.isreg():
                     continue
-                if place >= start:
-                    yield _member(shard, tar, info, place, None)
-                place += 1
+                if number >= start:
+                    yield _member(shard, tar, info, number, None)
+                number += 1
     except TAR_ERRORS as error:
-        if isinstance(error, OSError):
+        if isinstance(error, DataError):
             raise
-        yield place, broken(f"{shard} cannot be read on as tar", f"{type(error).__name__}: {error}")
+        if content.raw.broken is None:
+            yield number, broken(f"{shard} cannot be read on as tar", f"{type(error).__name__}: {error}")
+            return
+    if (reason := content.raw.broken) is not None:
+        yield number, broken(f"{shard} breaks off", f"{type(reason).__name__}: {reason}")
+    elif file.last.strip(b"\0") or 0 < len(file.last) < RECORD:
+        # The standard library takes a broken header in the middle for the end.
+        yield number, broken(f"{shard} holds something that is no tar header", f"byte {tar.offset} of its content")
+
+
+class _Forward:
+    """A file that is only read on, for a library that seeks forward.
+
+    Attributes:
+        last: what was read last.
+    """
+
+    def __init__(self, content: BufferedReader[Content]) -> None:
+        self._content, self._place, self.last = content, 0, b""
+
+    def read(self, size: int) -> bytes:
+        self.last = self._content.read(size)
+        self._place += len(self.last)
+        return self.last
+
+    def seek(self, place: int) -> int:
+        if place < self._place:
+            raise tarfile.ReadError(f"a header leads back to byte {place}")
+        skip(self._content, place - self._place)
+        self._place = place
+        return place
+
+    def tell(self) -> int:
+        return self._place
 
 
 def _member(shard: str, tar: tarfile.TarFile, info: tarfile.TarInfo, place: int, path: Path | None) -> Found:
