@@ -158,6 +158,20 @@ def test_a_malformed_override_shows_how_to_write_one(word):
         load_settings(Recipe, overrides=[word])
 
 
+def test_an_override_reaches_into_a_list(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("stages: [{name: a}, {name: b, steps: 20}]\n")
+    recipe = load_settings(Recipe, tmp_path / "recipe.yaml", ["stages.1.steps=30", "stages.0.name=c"])
+    assert [(stage.name, stage.steps) for stage in recipe.stages] == [("c", Stage(name="c").steps), ("b", 30)]
+
+
+@pytest.mark.parametrize("place", ["2", "-1", "x", "\u0661"])
+def test_a_place_that_a_list_does_not_have_is_refused(tmp_path, place):
+    (tmp_path / "recipe.yaml").write_text("stages: [{name: a}, {name: b}]\n")
+    with pytest.raises(ConfigError, match="'stages' is a list and has no place") as caught:
+        load_settings(Recipe, tmp_path / "recipe.yaml", [f"stages.{place}.steps=30"])
+    assert "stages.0 to stages.1" in str(caught.value.fix)
+
+
 def test_an_override_below_a_value_is_refused():
     with pytest.raises(ConfigError, match="'seed' is a value and has no keys below it"):
         load_settings(Recipe, overrides=["seed=1", "seed.start=2"])

@@ -90,6 +90,8 @@ def read_yaml(path: Path) -> dict[Any, Any]:
 def override(values: dict[Any, Any], word: str) -> None:
     """Set the value that `a.b=c` names, making the sections on the way; `values` is changed.
 
+    In a list a part of the key is a place, from 0: `data.sources.0.path=rows.jsonl`.
+
     Raises:
         ConfigError: the word is malformed, or leads through something that is no section.
     """
@@ -97,16 +99,28 @@ def override(values: dict[Any, Any], word: str) -> None:
     path = key.strip().split(".")
     if not equals or not all(path):
         raise ConfigError("a setting on the command line is a dotted key, '=' and a value", got=word, fix="--set a.b=c")
-    section = values
+    section: Any = values
     for depth, name in enumerate(path[:-1], start=1):
-        if section.get(name) is None:
-            section[name] = {}
-        if not isinstance(section[name], dict):
-            raise ConfigError(
-                f"{'.'.join(path[:depth])!r} is a value and has no keys below it", got=word, fix="set the whole value"
-            )
-        section = section[name]
-    section[path[-1]] = _parse(text, f"the value of {key.strip()!r}")
+        place = _place(section, name, ".".join(path[: depth - 1]), word)
+        if isinstance(section, dict) and section.get(place) is None:
+            section[place] = {}
+        section = section[place]
+    place = _place(section, path[-1], ".".join(path[:-1]), word)
+    section[place] = _parse(text, f"the value of {key.strip()!r}")
+
+
+def _place(section: Any, name: str, above: str, word: str) -> str | int:
+    """The key of a mapping, or the place in a list, that `name` stands for."""
+    if isinstance(section, dict):
+        return name
+    if not isinstance(section, list):
+        raise ConfigError(f"{above!r} is a value and has no keys below it", got=word, fix="set the whole value")
+    if not (name.isascii() and name.isdecimal() and int(name) < len(section)):
+        there = f"{above}.0 to {above}.{len(section) - 1}" if section else "nothing, it is empty"
+        raise ConfigError(
+            f"{above!r} is a list and has no place {name!r}", got=word, fix=f"there is {there}; or set the whole list"
+        )
+    return int(name)
 
 
 class _OneKeyOnce(yaml.SafeLoader):

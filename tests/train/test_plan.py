@@ -56,6 +56,35 @@ def test_lengths_are_those_that_reading_the_batches_gives(folder):
         assert count == sum(low < length <= high for length in seen)
 
 
+def test_short_samples_that_still_wait_are_counted(folder):
+    """Rows hold the long samples first; witness: the mean of all texts, encoded one by one."""
+    texts = ["a " * (40 if number % 10 == 0 else 4) for number in range(800)]
+    (folder / "mixed.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    recipe = small_recipe(
+        folder,
+        source={"path": str(folder / "mixed.jsonl"), "epochs": 1},
+        packing={"look_ahead": 64},
+        data={"lanes": 1, "shuffle": False},
+    )
+    true = read_lengths(build_loader(recipe, small_processor()), samples=10**6, seconds=60)
+    assert (true.samples, true.ended) == (1600, True), "two sources of one file"
+    some = read_lengths(build_loader(recipe, small_processor()), samples=600, seconds=60)
+    assert 600 <= some.samples < 800
+    assert not some.ended
+    assert some.mean == pytest.approx(true.mean, rel=0.03)
+    assert some.samples_per_row == pytest.approx(true.samples_per_row, rel=0.1)
+
+
+def test_a_run_is_planned_no_further_than_its_data(folder):
+    recipe = small_recipe(folder, source={"epochs": 1}, steps=1000)
+    lengths = read_lengths(build_loader(recipe, small_processor()), samples=10**6, seconds=60)
+    plan = estimate(recipe, lengths, MEASURED, ranks=1, free=10**12)
+    run = run_recipe(recipe, folder / "until-the-end")
+    assert (plan.steps, plan.wanted_steps) == (run.ended, 1000)
+    assert plan.samples == pytest.approx(plan.steps * 4 * 90 / lengths.mean)
+    assert plan.last_rate > 0.9, "the cosine had hardly begun"
+
+
 def test_reading_stops_at_the_wanted_number_and_refuses_no_data(folder):
     lengths = read_lengths(build_loader(small_recipe(folder), small_processor()), samples=20, seconds=60)
     assert 20 <= lengths.samples < 60
@@ -149,6 +178,19 @@ def test_the_command_measures_writes_json_and_its_bytes_are_those_of_a_run(folde
     model = sum(f.stat().st_size for f in (tmp_path / "run" / "model").glob("*.safetensors"))
     assert plan["checkpoint_bytes"] == pytest.approx(checkpoint, rel=0.01)
     assert plan["probe"]["model"] == pytest.approx(model, rel=0.01)
+
+
+def test_the_command_says_that_the_data_ends_and_refuses_a_folder_before_it_works(folder, tmp_path, capsys):
+    recipe = small_recipe(folder, source={"epochs": 1}, steps=1000)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    with pytest.raises(SystemExit):
+        run(["plan", str(file), "--steps", "1", "--out", str(tmp_path / "plan.json")])
+    assert "the data ends after about" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as leaving:
+        run(["plan", str(file), "--out", str(tmp_path)])
+    assert leaving.value.code == 2
+    assert "is a folder" in capsys.readouterr().err
 
 
 def test_data_that_ends_too_early_and_processes_that_do_not_divide_a_step_are_refused(folder):

@@ -1,6 +1,6 @@
 """Ablations at tiny scale: which parts of the native design earn their place, on a budget of minutes.
 
-    run_ablation("rows", Path("runs/ablate"), seeds=3, minutes=4.0)
+    run_ablation("rows", Path("runs/ablate"), seeds=3, minutes=2.0)
 
 Three experiments: `rows` (attention pattern x position scheme, rows A to I of the paper), `depth` (pre-Buffer layers)
 and `reuse` (a trained pre-Buffer in front of a fresh language model, beside one from scratch and beside an image
@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 
-def run_ablation(experiment: str, out: Path, *, seeds: int = 3, minutes: float = 4.0, host: str = "parent") -> Path:
+def run_ablation(experiment: str, out: Path, *, seeds: int = 3, minutes: float = 2.0, host: str = "parent") -> Path:
     """Train what is missing, then write the table, the plots and the numbers.
 
     Args:

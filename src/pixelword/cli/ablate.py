@@ -19,7 +19,7 @@ def ablate(
     out: Annotated[Path, typer.Option(help="Folder of all runs of one budget.")] = Path("runs/ablate"),
     minutes_per_run: Annotated[
         float, typer.Option(help="CPU minutes of a run on one thread; they set the number of steps.")
-    ] = 4.0,
+    ] = 2.0,
     host: Annotated[
         str, typer.Option(help="reuse: the language model behind the pre-Buffer, parent or other.")
     ] = "parent",

@@ -64,7 +64,7 @@ class ImageSettings(Settings):
 class VideoSettings(Settings):
     """Which frames of a film are read."""
 
-    frames_per_second: float = Field(default=1.0, gt=0, description="frames per second of film")
+    frames_per_second: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="frames per second of film")
     max_frames: int = Field(default=16, gt=0, description="most frames of one film")
 
 
@@ -133,9 +133,11 @@ class OptimizerSettings(Settings):
     name: Literal["adamw", "muon"] = Field(default="adamw", description="muon uses AdamW for all but matrices")
     rate: float = Field(gt=0, allow_inf_nan=False, description="peak learning rate")
     betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="decay of AdamW's two averages, below 1")
-    eps: float = Field(default=1e-8, gt=0, description="added to AdamW's denominator")
-    weight_decay: float = Field(default=0.01, ge=0, description="not applied to norms and biases")
-    clip: float | None = Field(default=1.0, gt=0, description="largest norm of the gradient; null does not clip")
+    eps: float = Field(default=1e-8, gt=0, allow_inf_nan=False, description="added to AdamW's denominator")
+    weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False, description="not applied to norms and biases")
+    clip: float | None = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="largest norm of the gradient; null does not clip"
+    )
     schedule: Literal["cosine", "constant"] = Field(default="cosine", description="after the warm-up")
     warmup_steps: int = Field(default=0, ge=0, description="steps in which the rate rises from zero")
     min_rate_share: float = Field(default=0.0, ge=0, le=1, description="end of the cosine, as a share of the peak")
@@ -145,9 +147,11 @@ class LoraSettings(Settings):
     """Low-rank adapters in place of full training."""
 
     rank: int = Field(gt=0, description="rank of the adapters")
-    alpha: float = Field(gt=0, description="scale of the adapters, divided by the rank")
+    alpha: float = Field(gt=0, allow_inf_nan=False, description="scale of the adapters, divided by the rank")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout in front of the adapters")
-    targets: tuple[str, ...] = Field(description="patterns of the linear layers that get one; each must match some")
+    targets: tuple[str, ...] = Field(
+        min_length=1, description="patterns of the linear layers that get one; each must match some"
+    )
 
 
 class RetentionSettings(Settings):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from typing import Any
 
 import torch
 from torch import nn
 
-from pixelword.errors import ConfigError, MissingExtra
+from pixelword.errors import MissingExtra
 from pixelword.recipe import LoraSettings
-from pixelword.train.learns import nearest_part
+from pixelword.train.learns import matched
 
 
 def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
@@ -21,7 +20,7 @@ def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
         peft's view of the same model, for saving and merging the adapters.
 
     Raises:
-        ConfigError: a pattern that matches no linear layer.
+        ConfigError: a pattern that is no regular expression or matches no linear layer.
         MissingExtra: peft is not installed.
     """
     try:
@@ -30,12 +29,7 @@ def add_adapters(model: nn.Module, settings: LoraSettings, seed: int) -> Any:
         raise MissingExtra("peft", "train") from error
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     for pattern in settings.targets:
-        if not any(re.fullmatch(pattern, name) for name in linear):
-            raise ConfigError(
-                "a pattern of lora.targets matches no linear layer",
-                got=pattern,
-                fix=nearest_part(pattern, linear),
-            )
+        matched(pattern, linear, "a pattern of lora.targets", "linear layer")
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # any number does

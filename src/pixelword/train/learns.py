@@ -75,22 +75,34 @@ def select(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         raise ConfigError("a stage must train something", got="no pattern", fix='use ".*" for everything')
     chosen: set[str] = set()
     for pattern in patterns:
-        try:
-            matched = [name for name in names if re.fullmatch(pattern, name)]
-        except re.error as error:
-            raise ConfigError(
-                "a pattern of what learns is no regular expression",
-                got=f"{pattern}: {error}",
-                fix="write it as for Python's re, with points escaped",
-            ) from error
-        if not matched:
-            raise ConfigError(
-                "a pattern of what learns matches no parameter", got=pattern, fix=nearest_part(pattern, names)
-            )
-        chosen.update(matched)
+        chosen.update(matched(pattern, names, "a pattern of what learns", "parameter"))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in chosen)
     return [name for name in names if name in chosen]
+
+
+def matched(pattern: str, names: Sequence[str], what: str, thing: str) -> list[str]:
+    """The names that a pattern matches whole.
+
+    Args:
+        pattern: regular expression.
+        names: to look through.
+        what, thing: of the error: what the pattern is, and what the names are of.
+
+    Raises:
+        ConfigError: it is no regular expression, or matches none.
+    """
+    try:
+        found = [name for name in names if re.fullmatch(pattern, name)]
+    except re.error as error:
+        raise ConfigError(
+            f"{what} is no regular expression",
+            got=f"{pattern}: {error}",
+            fix="write it as for Python's re, with points escaped",
+        ) from error
+    if not found:
+        raise ConfigError(f"{what} matches no {thing}", got=pattern, fix=nearest_part(pattern, names))
+    return found
 
 
 def nearest_part(pattern: str, names: Iterable[str]) -> str:

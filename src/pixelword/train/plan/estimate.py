@@ -13,6 +13,7 @@ from pixelword.errors import ConfigError
 from pixelword.recipe import Recipe, fingerprint
 from pixelword.train.plan.lengths import Lengths, read_lengths
 from pixelword.train.plan.probe import Probe, probe
+from pixelword.train.rates import rate_share
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class Plan:
     Attributes:
         recipe: its name.
         fingerprint: of the recipe.
-        steps: of the run.
+        steps: of the run; fewer than the recipe's where the data was read and ends before them.
+        wanted_steps: of the recipe.
+        last_rate: of the last step, as a share of the peak.
         ranks: processes that it is planned for; their exchange of gradients is not in the times.
         lengths: what the data is like.
         probe: what was measured.
@@ -40,6 +43,8 @@ class Plan:
     recipe: str
     fingerprint: str
     steps: int
+    wanted_steps: int
+    last_rate: float
     ranks: int
     lengths: Lengths
     probe: Probe
@@ -103,14 +108,17 @@ def estimate(recipe: Recipe, lengths: Lengths, measured: Probe, *, ranks: int, f
     own = micro_batches // ranks
     step_seconds = own * measured.micro_seconds + measured.other_seconds
     checkpoint = measured.weights + measured.optimizer
-    saves = recipe.steps // recipe.save_every
-    seconds = recipe.steps * step_seconds + saves * (measured.save_seconds or 0.0)
+    steps = min(recipe.steps, lengths.rows // recipe.rows_per_step) if lengths.ended else recipe.steps
+    saves = steps // recipe.save_every
+    seconds = steps * step_seconds + saves * (measured.save_seconds or 0.0)
     probed = measured.micro_batches * measured.micro_seconds + measured.other_seconds
     tokens = micro_batches * measured.tokens
     return Plan(
         recipe=recipe.name,
         fingerprint=fingerprint(recipe),
-        steps=recipe.steps,
+        steps=steps,
+        wanted_steps=recipe.steps,
+        last_rate=rate_share(recipe, max(0, steps - 1)),
         ranks=ranks,
         lengths=lengths,
         probe=measured,
@@ -122,8 +130,8 @@ def estimate(recipe: Recipe, lengths: Lengths, measured: Probe, *, ranks: int, f
         hours=seconds / 3600,
         memory=measured.memory,
         gpu_memory=measured.gpu_memory,
-        tokens=recipe.steps * tokens,
-        samples=recipe.steps * tokens / lengths.mean,
+        tokens=steps * tokens,
+        samples=steps * tokens / lengths.mean,
         checkpoint_bytes=checkpoint,
         disk_bytes=max((recipe.keep + 1) * checkpoint, recipe.keep * checkpoint + measured.model),
         free_bytes=free,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pixelword.data import PackedLoader
+from pixelword.data import PackedLoader, Sample
+from pixelword.data.packing import Packer
 from pixelword.errors import DataError
 from pixelword.model.loss import IGNORED
 
@@ -20,13 +21,13 @@ class Lengths:
     """What was read of the mixture.
 
     Attributes:
-        samples, rows: read, and packed from them.
+        samples, rows: read, and packed from them; some samples may still wait for a row.
         edges, counts: of the histogram; bin k holds the samples of more than edges[k] and at most edges[k + 1] tokens.
         mean: tokens of a sample.
         quantiles: tokens by name of the quantile.
         longest: tokens of the longest sample.
         packed: share of the rows' tokens that is no padding.
-        samples_per_row: mean.
+        samples_per_row: mean, once as many samples leave the packers as come in.
         pictures: share of the tokens that stands for pictures.
         learned: share of the tokens that is learned.
         images_per_sample: mean.
@@ -52,6 +53,18 @@ class Lengths:
     ended: bool
 
 
+class Listening(Packer[Sample]):
+    """A packer that remembers what came in. What leaves first are the long ones, so counting those would mislead."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.heard: list[Sample] = []
+
+    def add(self, item: Sample, length: int) -> None:
+        super().add(item, length)
+        self.heard.append(item)
+
+
 def read_lengths(loader: PackedLoader, *, samples: int, seconds: float) -> Lengths:
     """Read rows of the loader's lanes in turn; no picture is decoded. The loader is used up.
 
@@ -65,20 +78,26 @@ def read_lengths(loader: PackedLoader, *, samples: int, seconds: float) -> Lengt
     """
     began = time.perf_counter()
     lanes, image_token = list(loader.lanes.values()), loader.encoder.processor.token_ids.context
+    packers = [Listening(lane.packer.budget, lane.packer.look_ahead) for lane in lanes]
+    for lane, packer in zip(lanes, packers, strict=True):
+        lane.packer = packer
     lengths: list[int] = []
-    rows = pictures = learned = images = 0
+    rows = packed = pictures = learned = images = 0
     sources: Counter[str] = Counter()
     ended = False
-    while len(lengths) < samples and not ended and (not lengths or time.perf_counter() - began < seconds):
+    while len(lengths) < samples and not ended and (not rows or time.perf_counter() - began < seconds):
         turn = [row for lane in lanes if (row := lane.row())]
         ended = not turn
         rows += len(turn)
-        for sample in (sample for row in turn for sample in row):
+        packed += sum(len(sample) for row in turn for sample in row)
+        for sample in (sample for packer in packers for sample in packer.heard):
             lengths.append(len(sample))
             pictures += sample.input_ids.count(image_token)
             learned += len(sample.labels) - sample.labels.count(IGNORED)
             images += len(sample.grids)
             sources[sample.source] += 1
+        for packer in packers:
+            packer.heard.clear()
     if not lengths:
         raise DataError("the data gives no sample", got=loader.bad.state(), fix="see the log of bad rows")
     tokens = np.array(lengths)
@@ -92,8 +111,8 @@ def read_lengths(loader: PackedLoader, *, samples: int, seconds: float) -> Lengt
         mean=float(tokens.mean()),
         quantiles={name: int(np.quantile(tokens, share, method="higher")) for name, share in QUANTILES.items()},
         longest=int(tokens.max()),
-        packed=float(tokens.sum() / (rows * loader.length)),
-        samples_per_row=len(tokens) / rows,
+        packed=packed / (rows * loader.length),
+        samples_per_row=packed / rows / float(tokens.mean()),
         pictures=pictures / int(tokens.sum()),
         learned=learned / int(tokens.sum()),
         images_per_sample=images / len(tokens),
