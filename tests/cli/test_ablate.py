@@ -30,7 +30,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[object,
 @pytest.mark.parametrize(
     ("words", "call"),
     [
-        (["rows"], ("rows", Path("runs/ablate"), 3, 4.0, "parent")),
+        (["rows"], ("rows", Path("runs/ablate"), 3, 2.0, "parent")),
         (
             ["reuse", "--seeds", "2", "--out", "there", "--minutes-per-run", "0.5", "--host", "other"],
             ("reuse", Path("there"), 2, 0.5, "other"),
