@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from pixelword.errors import BackendError, ConfigError, InputError
 from pixelword.lmms import manner_of, neo_text
+from pixelword.lmms.bounds import PictureBounds
 from pixelword.lmms.prompts import MANNERS
 from tests.answering.folders import native_folder
 from tests.jigsaw.pictures import busy
@@ -101,7 +102,8 @@ def asked(task: str, *contents: tuple[str, Any]) -> SimpleNamespace:
 
 
 def loaded(model_class: Any, folder: Path, **more: Any) -> Any:
-    return model_class(str(folder), device="cpu", dtype="float32", batch_size="1", **more)
+    """The model; its pictures are small ones, so the bounds must be said."""
+    return model_class(str(folder), **{"device": "cpu", "dtype": "float32", "batch_size": "1", "bounds": "neo"} | more)
 
 
 def seen_by(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
@@ -157,7 +159,6 @@ def test_a_question_is_asked_as_neo_asks_it(model_class, folder, monkeypatch):
 
 def test_the_answer_is_that_of_the_model_itself(model_class, folder, monkeypatch):
     model = loaded(model_class, folder, max_new_tokens=3)
-    small = {"min_pixels": 3136, "max_pixels": 3136}
     given = model.answer("pope", ["Is it?"], {})
     messages = [{"role": "user", "content": "Is it?"}]
     ids = model.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)
@@ -166,7 +167,6 @@ def test_the_answer_is_that_of_the_model_itself(model_class, folder, monkeypatch
     for _ in range(3):
         row.append(int(model._model(input_ids=torch.tensor([row])).logits[0, -1].argmax()))
     assert given == model.processor.decode_answer(row[start:])
-    assert loaded(model_class, folder, **small).bounds == (3136, 3136)
     assert len(loaded(model_class, folder, max_new_tokens=0).answer("pope", ["Is it?"], {"max_new_tokens": 1})) <= 1
 
 
@@ -174,7 +174,7 @@ def test_what_it_cannot_do_is_refused(model_class, folder):
     with pytest.raises(ConfigError, match="one question at a time"):
         model_class(str(folder), batch_size=4)
     with pytest.raises(ConfigError, match="knows its arguments"):
-        model_class(str(folder), max_pixel=3)
+        model_class(str(folder), bounds="neo", max_pixel=3)
     model = loaded(model_class, folder)
     with pytest.raises(BackendError, match="generate_until"):
         model.loglikelihood([])
@@ -184,6 +184,66 @@ def test_what_it_cannot_do_is_refused(model_class, folder):
     model.task_dict["x"] = {"test": {0: request.doc}}
     with pytest.raises(InputError, match="tasks with pictures"):
         model.generate_until([request])
+
+
+def test_whose_bounds_size_the_pictures(model_class, folder, monkeypatch):
+    """NEO's by task, the folder's own for all, or numbers for all; a model of small pictures must say which."""
+    own = (4096, 4096)
+    wanted: dict[str, Any] = {
+        "neo": ({"bounds": "neo"}, (1_310_720, 4_194_304), (65_536, 4_194_304)),
+        "own": ({"bounds": "own"}, own, own),
+        "numbers, as strings": ({"min_pixels": "3136", "max_pixels": "9408"}, (3136, 9408), (3136, 9408)),
+        "one number": ({"bounds": "own", "max_pixels": 5000}, (4096, 5000), (4096, 5000)),
+    }
+    for name, (arguments, elsewhere, in_ocrbench) in wanted.items():
+        model = model_class(str(folder), device="cpu", dtype="float32", **arguments)
+        assert (model.processor.image_processor.min_pixels, model.processor.image_processor.max_pixels) == own
+        seen = seen_by(model, monkeypatch)
+        for task in ("docvqa_val", "unheard_of", "ocrbench"):
+            model.inputs(task, [busy(0, 60, 40), "What?"])
+        monkeypatch.undo()
+        assert [bounds for _, _, *bounds in seen] == [[*elsewhere], [*elsewhere], [*in_ocrbench]], name
+
+
+def test_bounds_that_cannot_be(model_class, folder):
+    for arguments, message in [
+        ({"bounds": ""}, "made for at most 4,096"),
+        ({"bounds": "onw"}, "neo or own"),
+        ({"max_pixels": 3136}, "raise max_pixels, or lower min_pixels"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            loaded(model_class, folder, **arguments)
+
+
+def test_a_model_of_large_pictures_is_asked_with_the_bounds_of_neo():
+    released = PictureBounds((65_536, 4_194_304))
+    assert released.of(None) == (1_310_720, 4_194_304)
+    assert released.of(MANNERS["ocrbench"]) == (65_536, 4_194_304)
+
+
+def test_answers_are_not_cut_at_blank_lines(model_class, folder, monkeypatch):
+    """NEO's evaluation has no stop strings, and lmms-eval gives a blank line to every task that names none."""
+    model = loaded(model_class, folder, max_new_tokens=1)
+    said = "First.\n\nSecond. ASSISTANT: third. Question: fourth."
+    monkeypatch.setattr(type(model.processor), "decode_answer", lambda self, ids: said)
+    stops = {"until": ["\n\n", "Question:"], "max_new_tokens": 1}
+    assert model.answer("mmvet", ["Why?"], stops) == said
+    assert model.answer("textvqa_val", ["Why?"], {"until": ["ASSISTANT:"]}) == said
+    assert model.answer("unheard_of", ["Why?"], stops) == "First.\n\nSecond. ASSISTANT: third. "
+    assert model.answer("unheard_of", ["Why?"], {"until": "\n\n"}) == said
+    assert model.answer("unheard_of", ["Why?"], {}) == said
+
+
+def test_the_row_of_the_dataset_helps_to_read_the_question(model_class, folder, monkeypatch):
+    model = loaded(model_class, folder, max_new_tokens=1)
+    seen = seen_by(model, monkeypatch)
+    text = "A hint. Which? There are several options:\nA. x\nB. y\n\n" + LETTER
+    request = asked("mmbench_en_dev", ("image", busy(0, 60, 40)), ("text", text))
+    context, messages, *rest = request.args
+    request.args = (context, lambda doc: messages(doc["parts"]), *rest)
+    model.task_dict["mmbench_en_dev"] = {"test": {0: {"hint": "A hint.", "question": "Which?", "parts": request.doc}}}
+    model.generate_until([request])
+    assert f"<image>\nA hint.\nWhich?\nA. x\nB. y\n{LETTER}<|im_end|>" in seen[0][0]
 
 
 SHORT = "Answer the question using a single word or phrase."
@@ -215,3 +275,9 @@ def test_names_are_matched_by_whole_words():
     assert manner_of("MMBench_en_dev") is MANNERS["mmbench"]
     assert manner_of("ocrbench_v2") is MANNERS["ocrbench"]
     assert manner_of("videomme") is None
+    assert manner_of("mme_sci_image") is None
+
+
+def test_tasks_that_ask_for_thoughts_are_not_neos():
+    for task in ("mmstar_reasoning", "mmmu_val_thinking", "mmmu_pro_vision_cot", "mathvision_reason_test"):
+        assert manner_of(task) is None

@@ -6,6 +6,6 @@ lmms-eval finds `pixelword_neo` through the entry point group `lmms_eval.models`
 """
 
 from pixelword.lmms.manifests import manifests
-from pixelword.lmms.prompts import Manner, manner_of, neo_text
+from pixelword.lmms.prompts import Manner, manner_of, neo_text, worded
 
-__all__ = ["Manner", "manifests", "manner_of", "neo_text"]
+__all__ = ["Manner", "manifests", "manner_of", "neo_text", "worded"]

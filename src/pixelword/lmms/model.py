@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,13 @@ from PIL.Image import open as open_image
 from pixelword.answering.devices import dtype_named
 from pixelword.convert import load_released
 from pixelword.errors import BackendError, ConfigError, InputError
-from pixelword.lmms.prompts import DIRECT, MAX_PIXELS, MOST_TOKENS, PLAIN, Manner, lists_options, manner_of, neo_text
+from pixelword.lmms.bounds import PictureBounds
+from pixelword.lmms.prompts import MOST_TOKENS, manner_of, worded
 from pixelword.model.chat import numbered_question
 
 GREEDY: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "num_beams": 1}
+BLANK_LINE = "\n\n"
+"""The stop string that lmms-eval gives every task without one: it separates examples, and would cut long answers."""
 
 
 class PixelWordNeo(lmms):  # type: ignore[misc]
@@ -35,10 +37,12 @@ class PixelWordNeo(lmms):  # type: ignore[misc]
         batch_size: 1.
         max_new_tokens: longest answer of every task, as in the released evaluation, which has no shorter ones; 0 takes
             each task's own.
-        min_pixels, max_pixels: area of a picture, for all tasks.
+        bounds: `neo` sizes pictures as NEO's evaluation does, `own` as the model's folder says. The default is `neo`;
+            for a model of smaller pictures one of them must be said.
+        min_pixels, max_pixels: area of a picture, for all tasks, instead.
 
     Raises:
-        ConfigError: another batch size, or an argument that does not exist.
+        ConfigError: another batch size, an argument that does not exist, or bounds that contradict each other.
     """
 
     is_simple = False
@@ -50,6 +54,7 @@ class PixelWordNeo(lmms):  # type: ignore[misc]
         dtype: str = "bfloat16",
         batch_size: int | str = 1,
         max_new_tokens: int = MOST_TOKENS,
+        bounds: str = "",
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         **unknown: Any,
@@ -68,38 +73,39 @@ class PixelWordNeo(lmms):  # type: ignore[misc]
         self._model, self.processor = load_released(pretrained, dtype=dtype_named(dtype))
         self._model.to(self._device)  # type: ignore[arg-type]
         self.max_new_tokens = int(max_new_tokens)
-        self.bounds = min_pixels and int(min_pixels), max_pixels and int(max_pixels)
+        pictures = self.processor.image_processor
+        least, most = (None if area is None else int(area) for area in (min_pixels, max_pixels))
+        self.bounds = PictureBounds((pictures.min_pixels, pictures.max_pixels), bounds, least, most)
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Answers, in the order of the requests."""
         answers = []
         for request in requests:
             context, to_messages, settings, number, task, split = request.args
-            messages = ChatMessages(messages=to_messages(self.task_dict[task][split][number]))
-            answer = self.answer(task, parts_of(messages), settings)
+            doc = self.task_dict[task][split][number]
+            answer = self.answer(task, parts_of(ChatMessages(messages=to_messages(doc))), settings, doc)
             answers.append(answer)
             self.cache_hook.add_partial("generate_until", (context, settings), answer)
         return answers
 
-    def answer(self, task: str, parts: Sequence[str | Image], settings: dict[str, Any]) -> str:
+    def answer(self, task: str, parts: Sequence[str | Image], settings: dict[str, Any], doc: object = None) -> str:
         """One answer.
 
         Args:
             parts: texts and pictures in order.
-            settings: the task's own of generation; of them `until` holds, and with `max_new_tokens=0` its length.
+            settings: the task's own of generation. With `max_new_tokens=0` its length holds. Its stop strings hold for
+                tasks without a rule of NEO, whose evaluation has none, and a blank line is never one.
+            doc: the row of the dataset.
         """
-        inputs = self.inputs(task, parts)
+        inputs = self.inputs(task, parts, doc)
         most = self.max_new_tokens or int(settings.get("max_new_tokens", MOST_TOKENS))
         end = self.processor.token_ids.turn_end
         with torch.inference_mode():
             made = self._model.generate(**inputs, **GREEDY, max_new_tokens=most, eos_token_id=end, pad_token_id=end)
         text = self.processor.decode_answer(made[0, inputs["input_ids"].shape[1] :].tolist())
-        stops = settings.get("until") or []
-        for stop in [stops] if isinstance(stops, str) else stops:
-            text = text.partition(stop)[0] if stop else text
-        return text
+        return text if manner_of(task) is not None else stopped(text, settings.get("until") or ())
 
-    def inputs(self, task: str, parts: Sequence[str | Image]) -> dict[str, Any]:
+    def inputs(self, task: str, parts: Sequence[str | Image], doc: object = None) -> dict[str, Any]:
         """Model inputs of a question as NEO asks it."""
         manner = manner_of(task)
         images = [part for part in parts if not isinstance(part, str)]
@@ -107,13 +113,12 @@ class PixelWordNeo(lmms):  # type: ignore[misc]
             first = images[0]
             images[0] = first.resize((2 * first.width, 2 * first.height), Resampling.BILINEAR)
         question = numbered_question(
-            [part if isinstance(part, str) else None for part in worded(parts, manner)], self.processor.special
+            [part if isinstance(part, str) else None for part in worded(parts, manner, doc)], self.processor.special
         )
         prompt = self.processor.apply_chat_template(
             [{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False
         )
-        least, most = self.bounds
-        area = {"min_pixels": least or (manner or PLAIN).min_pixels, "max_pixels": most or MAX_PIXELS}
+        area = dict(zip(("min_pixels", "max_pixels"), self.bounds.of(manner), strict=True))
         made = self.processor(images=images or None, text=[prompt], return_tensors="pt", **(area if images else {}))
         return {name: value.to(self._device) for name, value in made.items()}
 
@@ -132,17 +137,11 @@ class PixelWordNeo(lmms):  # type: ignore[misc]
         )
 
 
-def worded(parts: Sequence[str | Image], manner: Manner | None) -> list[str | Image]:
-    """The parts with NEO's ending on the last text."""
-    places = [place for place, part in enumerate(parts) if isinstance(part, str)]
-    if manner is None or not places:
-        return list(parts)
-    texts = [part for part in parts if isinstance(part, str)]
-    if manner.options and not any(map(lists_options, texts)):
-        manner = replace(manner, ending=DIRECT, options=False)
-    last = places[-1]
-    ending = replace(manner, options=False) if manner.options and not lists_options(texts[-1]) else manner
-    return [*parts[:last], neo_text(texts[-1], ending), *parts[last + 1 :]]
+def stopped(text: str, stops: str | Iterable[str]) -> str:
+    """The text up to the first stop string of a task; a blank line is none."""
+    for stop in [stops] if isinstance(stops, str) else stops:
+        text = text.partition(stop)[0] if stop and stop != BLANK_LINE else text
+    return text
 
 
 def parts_of(messages: ChatMessages) -> list[str | Image]:
