@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.torch_version import TorchVersion
 
 from pixelword.errors import CheckpointError, ConfigError
 from pixelword.model import NeoForConditionalGeneration
 from pixelword.train.parallel import refuse_other_sharding
 from pixelword.train.parallel_checkpoint import load_tensors, save_tensors
-from pixelword.train.parallel_model import every_batch_looks, mesh_of, shard
+from pixelword.train.parallel_model import check_torch, every_batch_looks, mesh_of, parts_of, shard
 from tests.train import sharded_jobs as jobs
 from tests.train.two_processes import in_processes
 
@@ -90,6 +91,22 @@ def test_weights_that_learn_must_have_one_precision():
 def test_a_model_without_blocks_is_refused():
     with pytest.raises(ConfigError, match="no blocks"):
         shard(torch.nn.Linear(2, 2), None)
+
+
+def test_an_old_torch_is_refused_before_it_fails():
+    model = jobs.model()
+    parts = parts_of(model)
+    assert parts[-1] is model
+    with pytest.raises(ConfigError, match=r"2\.7 on"):
+        check_torch(parts, "cpu", TorchVersion("2.6.0+cu124"))
+    check_torch(parts, "cuda", TorchVersion("2.6.0+cu124"))
+    # A part of one precision is no hindrance beside one of another.
+    model.model.vision_model.to(torch.bfloat16).requires_grad_(False)
+    check_torch(parts, "cpu", TorchVersion("2.7.0"))
+    model.model.language_model.layers[0].self_attn.to(torch.bfloat16).requires_grad_(False)
+    with pytest.raises(ConfigError, match=r"2\.8 on"):
+        check_torch(parts, "cpu", TorchVersion("2.7.1"))
+    check_torch(parts, "cpu", TorchVersion("2.10.0"))
 
 
 def test_machines_with_different_numbers_of_processes_cannot_hold_a_copy_each():

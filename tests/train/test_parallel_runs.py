@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from pixelword.train import checkpoints
@@ -56,6 +57,7 @@ def test_two_processes_run_a_recipe_as_one_does(alone, together):
     assert {name: tensor.shape for name, tensor in left.items()} == {n: t.shape for n, t in right.items()}
 
 
+@pytest.mark.skipif(torch.__version__ < "2.8", reason="several precisions in one block are spread from torch 2.8 on")
 def test_adapters_over_frozen_weights_in_bfloat16(data, tmp_path):
     recipe = small_recipe(
         data,

@@ -5,8 +5,8 @@
     optimizer.json                                           what is no tensor: settings of groups, step counts
 
 torch.distributed.checkpoint keeps its own index as a pickle (`.metadata`), and what is no tensor as pickles too.
-Neither is written or read here: its safetensors storage carries the place of every part in the header of the file, and
-what is no tensor is JSON. So a checkpoint from anywhere can be opened; one that was tampered with is refused or holds
+Neither is written or read here: `parallel_parts` carries the place of every part in the header of the file, and what is
+no tensor is JSON. So a checkpoint from anywhere can be opened; one that was tampered with is refused or holds
 other numbers, but runs nothing. Whether a checkpoint is whole is for `checkpoints` to say: its marker lists all files.
 
 The folder must lie on a disk that all processes see.
@@ -22,11 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, Metadata, TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
@@ -34,6 +32,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from pixelword.errors import CheckpointError
 from pixelword.train.parallel import all_or_none, is_first, number_of_processes
 from pixelword.train.parallel_optimizer import optimizer_plain, optimizer_tensors, prepare_optimizer
+from pixelword.train.parallel_parts import PartsReader, PartsWriter
 
 WEIGHTS, OPTIMIZER, PLAIN = "weights", "optimizer", "optimizer.json"
 FILE_BYTES = 2 * 2**30
@@ -115,20 +114,17 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
 def _write(tensors: Mapping[str, Tensor], folder: Path) -> None:
     with all_or_none(f"{folder.parent.name} cannot be written", FULL):
         folder.mkdir(exist_ok=True)
-    writer = HuggingFaceStorageWriter(
-        str(folder), fqn_to_index_mapping=_files(tensors), save_distributed=True, enable_consolidation=False
-    )
     with _explained(folder, "cannot be written", FULL):
-        save(dict(tensors), storage_writer=writer, no_dist=not dist.is_initialized())
+        save(dict(tensors), storage_writer=PartsWriter(folder, _files(tensors)))
 
 
 def _read(tensors: dict[str, Tensor], folder: Path) -> None:
     """Into the given tensors; each process reads what it holds."""
-    reader = HuggingFaceStorageReader(str(folder))
+    reader = PartsReader(folder)
     with all_or_none(f"{folder.parent.name}/{folder.name} does not fit", "go on with the model that wrote it"):
         _compare(tensors, _index(reader, folder), folder)
     with _explained(folder, "cannot be read", "go on from an older checkpoint"):
-        load(dict(tensors), storage_reader=reader, no_dist=not dist.is_initialized())
+        load(dict(tensors), storage_reader=reader)
 
 
 def _files(tensors: Mapping[str, Tensor]) -> dict[str, int]:
@@ -143,7 +139,7 @@ def _files(tensors: Mapping[str, Tensor]) -> dict[str, int]:
     return numbers
 
 
-def _index(reader: HuggingFaceStorageReader, folder: Path) -> Metadata:
+def _index(reader: PartsReader, folder: Path) -> Metadata:
     """Where every part of every tensor lies, from the headers of the files."""
     try:
         return reader.read_metadata()
@@ -197,7 +193,7 @@ def _explained(folder: Path, what: str, fix: str) -> Iterator[None]:
     name = f"{folder.parent.name}/{folder.name}"
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
+            warnings.filterwarnings("ignore", "torch.distributed is (disabled|unavailable)", UserWarning)
             yield
     except CheckpointException as error:
         said = "; ".join(f"process {rank}: {cause[0]}" for rank, cause in error.failures.items())

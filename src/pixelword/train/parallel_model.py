@@ -14,6 +14,7 @@ fall back to a copy of the model on every process on CPUs; here it is the same e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
+from torch.torch_version import TorchVersion
 
 from pixelword.errors import ConfigError
 from pixelword.model.modeling import NeoModel
@@ -67,9 +69,9 @@ def shard(model: Model, mesh: DeviceMesh, *, products: torch.dtype | None = None
         products: precision of the matrix products; that of the weights when None. Gradients are added in float32.
 
     Raises:
-        ConfigError: the model has no blocks to spread, or its trained weights have several precisions.
+        ConfigError: no blocks to spread, trained weights of several precisions, or a torch that is too old for them.
     """
-    blocks = blocks_of(model)
+    parts = parts_of(model)
     precisions = {parameter.dtype for parameter in model.parameters() if parameter.requires_grad}
     if len(precisions) > 1:
         raise ConfigError(
@@ -77,20 +79,53 @@ def shard(model: Model, mesh: DeviceMesh, *, products: torch.dtype | None = None
             got=", ".join(sorted(str(precision) for precision in precisions)),
             fix="load the model in float32; products in bfloat16 are a setting of their own",
         )
+    check_torch(parts, mesh.device_type)
     # The root must not cast what it is given: weights of the loss would lose digits in bfloat16.
     policy = MixedPrecisionPolicy(param_dtype=products, reduce_dtype=torch.float32, cast_forward_inputs=False)
     every_batch_looks(model)
-    for block in blocks:
-        fully_shard(block, mesh=mesh, mp_policy=policy)
-    for module in list(model.modules()):
-        if isinstance(module, NeoVisionModel):
-            fully_shard(module, mesh=mesh, mp_policy=policy)
-    words = untied_words(model)
-    if words is not None:
-        fully_shard(words, mesh=mesh, mp_policy=policy)
+    for part in parts[:-1]:
+        fully_shard(part, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
     check_sharded(model)
     return model
+
+
+def parts_of(model: nn.Module) -> list[nn.Module]:
+    """What is gathered at a time: each block, the patch embedding, an untied word embedding, the rest (the model).
+
+    Raises:
+        ConfigError: there are no blocks.
+    """
+    words = untied_words(model)
+    looking = [module for module in model.modules() if isinstance(module, NeoVisionModel)]
+    return [*blocks_of(model), *looking, *([] if words is None else [words]), model]
+
+
+def check_torch(parts: Sequence[nn.Module], device: str, version: TorchVersion = torch.__version__) -> None:
+    """Say what an older torch cannot spread, before it says so in its own words.
+
+    Raises:
+        ConfigError: processes on CPUs before torch 2.7; frozen weights in another precision than what learns, in one
+            block, before 2.8.
+    """
+    if device == "cpu" and version < "2.7":
+        raise ConfigError(
+            "a model is spread over processes on CPUs only from torch 2.7 on",
+            got=f"torch {version}",
+            fix="install torch 2.7 or newer; or start one process",
+        )
+    if version >= "2.8":
+        return
+    seen: set[Tensor] = set()
+    for part in parts:
+        own = set(part.parameters()) - seen
+        seen |= own
+        if len({parameter.dtype for parameter in own}) > 1:
+            raise ConfigError(
+                "frozen weights in another precision than what learns beside them are spread only from torch 2.8 on",
+                got=f"torch {version}, several precisions in one {type(part).__name__}",
+                fix="install torch 2.8 or newer; or load the model in float32 (model.dtype); or start one process",
+            )
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:
@@ -171,7 +206,8 @@ def gather_model(model: nn.Module) -> bool:
 
 def _make_ordinary(module: nn.Module) -> None:
     """Take out what `fully_shard` put in: a class in front of the module's own, and hooks around calls and states."""
-    module.__class__ = type(module).__mro__[FSDPModule._orig_cls_mro_index]
+    order = type(module).__mro__
+    module.__class__ = order[order.index(FSDPModule) + 1]
     for hooks in (
         module._forward_pre_hooks,
         module._forward_hooks,
