@@ -168,8 +168,9 @@ def exchanged(calls: list[tuple[str, Path, int | None, Settings]], steps: int) -
     return [kinds[kind](folder, stage, steps, **settings) for kind, folder, stage, settings in calls]
 
 
-def refused(folder: Path, stage: int, **settings: Any) -> str:
-    run = Run(stage, "foreach", **settings)
+def refused(folder: Path, stage: int) -> str:
+    """A checkpoint of an untied model, read into a tied one."""
+    run = Run(stage, "foreach", tied=True)
     try:
         run.place.load(folder, run.owner, run.optimizer)
     except CheckpointError as error:
@@ -194,14 +195,14 @@ def half_written(folder: Path, stage: int) -> str:
     return "saved"
 
 
-def made_whole(folder: Path, stage: int, **settings: Any) -> list[str] | None:
+def made_whole(folder: Path, stage: int, tied: bool) -> list[str] | None:
     """Train, then make the model ordinary again; save it, and beside it what it computes.
 
     Returns:
         On the first process, names of what DeepSpeed left behind.
     """
-    untouched = model(**settings)
-    run = Run(stage, "sgd", **settings)
+    untouched = model(tied=tied)
+    run = Run(stage, "sgd", tied=tied)
     for number in range(2):
         run.step(number)
     if not run.place.gather(run.owner):
@@ -235,17 +236,22 @@ class Stop(TrainerCallback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def ran(
-    stage: int, recipe: Recipe, run: Path, *, dying: int = 0, stopped: int = 0, said: Settings | None = None
-) -> str:
-    """A run as `accelerate launch` starts it; stage 0 as torchrun does. What it said if it could not go on."""
+def ran(stage: int, recipe: Recipe, run: Path, dying: int = 0, stopped: int = 0) -> str:
+    """A run as `accelerate launch` starts it; stage 0 as torchrun does.
+
+    Args:
+        dying, stopped: the step at whose beginning the second process dies, or is told to stop; 0 for none.
+
+    Returns:
+        How it ended, or what it said where it could not go on.
+    """
     quiet()
     if stage:
         file = run.with_suffix(f".{os.environ['RANK']}.json")
         zero = {"stage": stage} | ({"stage3_param_persistence_threshold": 0} if stage == 3 else {})
         auto = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_clipping")
         written = {"zero_optimization": zero, "bf16": {"enabled": "auto"}} | dict.fromkeys(auto, "auto")
-        file.write_text(json.dumps(written | (said or {})))
+        file.write_text(json.dumps(written))
         os.environ |= {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_CONFIG_FILE": str(file)}
     callbacks = [Watch(dying=1, step=dying)] if dying else [Stop(stopped)] if stopped else []
     try:
@@ -256,5 +262,5 @@ def ran(
         os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)
 
 
-def ran_all(*calls: tuple[tuple[Any, ...], Settings]) -> list[str]:
-    return [ran(*given, **named) for given, named in calls]
+def ran_all(*calls: tuple[Any, ...]) -> list[str]:
+    return [ran(*given) for given in calls]

@@ -10,6 +10,7 @@ Source: DeepSpeed 0.19.8, `deepspeed.initialize`.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class Zero(Placement):
         """
         import deepspeed
 
+        # DeepSpeed calls what torch 2.13 renames, several times in every step.
+        warnings.filterwarnings("ignore", message=r".torch\.distributed\..* is deprecated", category=FutureWarning)
         every_batch_looks(model)
         optimizer = build()
         names = names_of(model)
