@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from pixelword.data import PackedBatch, PackedLoader, build_loader, merged
 from pixelword.data.json_rows import JsonRows
+from pixelword.data.loader import HOPELESS
 from pixelword.data.records import RowError
 from pixelword.errors import ConfigError, DataError
 from pixelword.recipe import Recipe
@@ -196,9 +198,36 @@ def test_a_bad_row_ends_the_run_if_the_recipe_says_so(folder):
 
 
 def test_a_source_of_which_no_row_can_be_used_says_so_instead_of_reading_for_ever(folder):
+    (folder / "elsewhere").mkdir(exist_ok=True)
     with pytest.raises(DataError, match="no row of source 'pictures' can be used") as caught:
         list(loader(folder, source={"root": folder / "elsewhere", "epochs": None}))
     assert "missing file" in str(caught.value.got)
+
+
+def test_a_root_that_is_no_folder_is_refused_before_a_row_is_read(folder):
+    with pytest.raises(DataError, match="the root of source 'pictures' is no folder") as caught:
+        loader(folder, source={"root": folder / "nowhere"})
+    assert caught.value.got == folder / "nowhere"
+
+
+def test_a_source_without_one_good_row_ends_early_however_long_it_is(tmp_path, caplog):
+    folder = tmp_path
+    (folder / "texts.jsonl").write_text('{"text": "a"}\n' * 5)
+    (folder / "pictures.jsonl").write_text('{"text": ""}\n' * 3000)
+    with pytest.raises(DataError, match="no row of source 'pictures' could be used so far") as caught:
+        list(loader(folder, source={"epochs": 3}, data={"lanes": 1}, rows_per_step=1))
+    assert caught.value.got == {"empty answer": HOPELESS}
+    assert caplog.text.count("row left out: pictures.jsonl") == HOPELESS
+
+
+def test_shares_are_of_rows_that_can_be_used(tmp_path):
+    rows = [{"text": f"{number}" if number % 10 == 0 else ""} for number in range(400)]
+    (tmp_path / "pictures.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "texts.jsonl").write_text("\n".join(json.dumps({"text": f"{number}"}) for number in range(400)))
+    read = loader(tmp_path, source={"epochs": None}, data={"lanes": 1}, rows_per_step=1)
+    sources = Counter(name for _ in range(20) for row in read.next().sources for name in row)
+    # What waits in the packer may be of either.
+    assert abs(sources["pictures"] - 0.7 * sources.total()) <= 6
 
 
 def test_a_lane_whose_rows_are_all_bad_is_named_and_goes_on_with_the_rows_of_the_next(tmp_path, caplog):

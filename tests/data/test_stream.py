@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pixelword.data.records import Record
 from pixelword.data.stream import Mixture, Stream, read_again
-from pixelword.data.turns import Turns
+from pixelword.data.turns import Turns, held
 from pixelword.errors import ConfigError, DataError
 
 
@@ -262,3 +262,12 @@ def test_rows_are_read_again_by_their_addresses_and_lost_ones_named():
     assert {address: record.name for address, record in again.items()} == {(1, 7): "1.7", (0, 2): "0.2", (1, 3): "1.3"}
     with pytest.raises(DataError, match="no longer has a row"):
         read_again(source, [(0, 4)])
+
+
+def test_pictures_inside_rows_count_for_the_memory_of_a_pool_in_every_form():
+    """Witness: counted by hand; words do not count."""
+    picture, uri = b"12345678", "data:image/png;base64,AAAA"
+    row = {"image": uri, "images": [{"bytes": picture, "path": "a long name"}, picture], "text": "words " * 100}
+    assert held(row) == len(uri) + 2 * len(picture)
+    assert held({"messages": [{"content": [{"type": "image_url", "image_url": {"url": uri}}]}]}) == len(uri)
+    assert held("words") == held(None) == held(3.5) == 0

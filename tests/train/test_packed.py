@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from pixelword.errors import BackendError, CheckpointError, ConfigError, DataError, TrainingError
-from pixelword.model import NeoForConditionalGeneration
+from pixelword.model import NeoForConditionalGeneration, NeoProcessor
 from pixelword.recipe import Recipe, load_recipe, resolved
 from pixelword.train import checkpoints
 from pixelword.train.journal import read_journal
@@ -83,6 +84,26 @@ def test_a_run_leaves_what_it_promises(straight, data):
         assert all(key in line for line in told), key
     assert json.loads((straight / "learns.json").read_text())["names"]
     NeoForConditionalGeneration.from_pretrained(straight / "model")
+    numbers = read_journal(straight / "log.jsonl")[0]
+    assert not any("train_loss" in line for line in numbers), "the Trainer's last words are zeros here"
+    pictures = NeoProcessor.from_pretrained(straight / "model").image_processor
+    trained = recipe(data).images
+    assert (pictures.min_pixels, pictures.max_pixels) == (trained.min_pixels, trained.max_pixels)
+    assert pictures.share_pixels == trained.share_pixels
+
+
+def test_files_of_another_version_are_named(straight, data, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(straight, run)
+    (run / "done.json").write_text("")
+    with pytest.raises(CheckpointError, match=r"done\.json says nothing") as caught:
+        run_recipe(recipe(data), run)
+    assert "goes on from its newest checkpoint" in caught.value.fix
+    (run / "done.json").unlink()
+    (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text() + "unheard_of: 3\n")
+    with pytest.raises(CheckpointError, match=r"recipe\.yaml is not a recipe of this version") as caught:
+        run_recipe(recipe(data), run)
+    assert "unheard_of" in str(caught.value.got)
 
 
 def test_a_finished_run_is_found_and_not_repeated(straight, data):
@@ -186,9 +207,18 @@ def test_a_loss_that_is_no_number_stops_keeps_the_last_state_and_names_the_sampl
 
 
 def test_data_that_ends_early_ends_the_run_and_says_so(data, tmp_path, caplog):
-    outcome = run_recipe(recipe(data, source={"epochs": 1}, steps=50), tmp_path)
+    bad = [{"text": ""}, {"image": "gone.png", "conversations": [{"from": "human", "value": "?"}]}]
+    whole = (data / "texts.jsonl").read_text()
+    (data / "some-bad.jsonl").write_text("\n".join([whole, *map(json.dumps, bad), "{"]))
+    source = {"epochs": 1, "path": str(data / "some-bad.jsonl")}
+    outcome = run_recipe(recipe(data, source=source, steps=50), tmp_path)
+    numbers, events = read_journal(tmp_path / "log.jsonl")
+    assert {name: sum(reasons.values()) for name, reasons in outcome.bad_rows.items()} == {"pictures": 3, "texts": 3}
+    assert numbers[-1]["bad rows"] == 6
+    assert events[-1]["event"] == "finished" and events[-1]["bad_rows"] == outcome.bad_rows
     assert outcome.finished and outcome.ended == outcome.step < 50
     assert f"the data ended after step {outcome.step} of 50" in caplog.text
+    assert "of the peak rate; " in caplog.text and f"set steps={outcome.step}" in caplog.text
     done = json.loads((tmp_path / "done.json").read_text())
     assert done["ended"] == outcome.step
     assert (tmp_path / "model").is_dir()

@@ -125,6 +125,23 @@ def test_losses_by_source_and_modality_are_weighted_means_of_their_own_tokens(pr
     assert told["loss"] == pytest.approx(whole[0] / whole[1], rel=1e-6)
     assert told["packed"] == batch.used and told["tokens"] == batch.tokens
     assert "not counted" not in told and not measures.stop_agreed
+    shares = {name: told[f"share/source/{name}"] for name in ("pictures", "texts")}
+    drawn = [name for names in batch.sources for name in names]
+    assert shares == {name: drawn.count(name) / len(drawn) for name in shares}
+
+
+def test_the_loss_of_several_steps_is_the_mean_of_its_parts(prepared):
+    """Witness: every token of both steps, weighted; the steps weigh differently."""
+    measures = Measures(prepared, CPU)
+    above = below = 0.0
+    for _ in range(2):
+        batch = prepared.loader.next()
+        losses = torch.rand(batch.inputs["labels"].shape)
+        measures.count(batch, losses)
+        measures.exchange(False)
+        above += float((losses * batch.inputs["loss_weights"]).sum())
+        below += float(batch.inputs["loss_weights"].sum())
+    assert measures.report()["loss"] == pytest.approx(above / below, rel=1e-6)
 
 
 def test_padding_belongs_to_no_sample(prepared):
@@ -149,6 +166,10 @@ def test_adapter_patterns_must_match(data):
     with pytest.raises(ConfigError, match=r"lora.targets matches no linear layer") as caught:
         prepare(small_recipe(data, lora=lora))
     assert "q_proj" in caught.value.fix
+    with pytest.raises(ConfigError, match=r"lora.targets is no regular expression"):
+        prepare(small_recipe(data, lora=lora | {"targets": ["("]}))
+    with pytest.raises(ConfigError, match=r"lora\.targets"):
+        small_recipe(data, lora=lora | {"targets": []})
 
 
 @pytest.fixture(scope="module")

@@ -39,12 +39,16 @@ def train(
     first = os.environ.get("RANK", "0") == "0"  # torchrun tells every process its rank; one of them speaks
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("pixelword").setLevel(logging.INFO if first else logging.ERROR)
+    logging.getLogger("pixelword.data.records").setLevel(logging.WARNING)  # each process names its own bad rows
     folder = out or Path("runs") / recipe.resolve().parent.name / recipe.stem
     outcome = run_recipe(load_recipe(recipe, setting or []), folder, accept_changes=accept_changes)
     said = f"model: {outcome.folder / 'model'} ({outcome.step} steps)"
     if outcome.stopped:
         said = f"stopped by {outcome.stopped} after step {outcome.step}; the same command continues"
     if first:
+        for source, reasons in outcome.bad_rows.items():
+            counts = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.items())
+            typer.echo(f"rows of {source} left out: {counts}")
         typer.echo(said)
     if outcome.stopped:
         raise typer.Exit(STOPPED.get(outcome.stopped, 1))

@@ -2,7 +2,7 @@
 
 from pixelword.data.batch import PackedBatch, ReadySample, collate
 from pixelword.data.json_rows import JsonRows
-from pixelword.data.loader import Lane, PackedLoader, build_loader, merged
+from pixelword.data.loader import Lane, PackedLoader, bad_rows_of_all, build_loader, check_lanes, merged
 from pixelword.data.packing import Packer, pack
 from pixelword.data.prefetch import Prefetched
 from pixelword.data.records import BadRows, Record, RowError, Source
@@ -33,7 +33,9 @@ __all__ = [
     "Stream",
     "TarRows",
     "Weighting",
+    "bad_rows_of_all",
     "build_loader",
+    "check_lanes",
     "collate",
     "merged",
     "open_source",

@@ -30,6 +30,9 @@ from pixelword.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
+HOPELESS = 1000
+"""Bad rows of a source without a good one in a lane, after which nothing better is expected."""
+
 
 class Lane:
     """Packed rows of one lane.
@@ -44,13 +47,14 @@ class Lane:
     rows than lanes a lane comes to all of them by itself.
 
     Raises:
-        DataError: while reading: a source was read to its end and no row of it could be used.
+        DataError: while reading: a source was read to its end, or for `HOPELESS` rows, and none could be used.
     """
 
     def __init__(self, mixture: Mixture, encoder: Encoder, packer: Packer[Sample], bad: BadRows) -> None:
         self.mixture, self.encoder, self.packer, self.bad = mixture, encoder, packer, bad
         # Of each source: the epoch, and the samples that it gave in it.
         self._good: dict[str, list[int]] = {}
+        self._found: set[str] = set()
 
     def row(self) -> list[Sample]:
         """The next row; empty when the data has ended."""
@@ -62,10 +66,23 @@ class Lane:
                 sample = self.encoder.encode(record)
             except RowError as error:
                 self.bad.report(record.source, record.name, error)
+                self.mixture.refused(stream)
+                self._refuse_hopeless(record.source)
                 continue
             self._good[record.source][1] += 1
+            self._found.add(record.source)
             self.packer.add(sample, len(sample))
         return self.packer.row()
+
+    def _refuse_hopeless(self, name: str) -> None:
+        """Stop early where not one row is good, rather than after all of a large data set and as many warnings."""
+        bad = self.bad.counts[name]
+        if name not in self._found and bad.total() >= HOPELESS:
+            raise DataError(
+                f"no row of source {name!r} could be used so far",
+                got=dict(bad),
+                fix="look at the reasons in the log; often the root of its pictures is wrong",
+            )
 
     def _barren(self, stream: Stream) -> bool:
         """Whether the epoch that ended gave no sample; then the stream reads the share of the next lane instead."""
@@ -268,12 +285,38 @@ def merged(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
             got=f"turns {[state['turn'] for state in states]}",
             fix="save between steps, with rows_per_step a multiple of data.lanes",
         )
-    counts: dict[str, Counter[str]] = {}
-    for state in states:
-        for source, reasons in state["bad"].items():
-            counts.setdefault(source, Counter()).update(reasons)
     lanes = {number: lane for state in states for number, lane in state["lanes"].items()}
-    return {**states[0], "lanes": lanes, "bad": {source: dict(reasons) for source, reasons in counts.items()}}
+    return {**states[0], "lanes": lanes, "bad": bad_rows_of_all([state["bad"] for state in states])}
+
+
+def bad_rows_of_all(ranks: Sequence[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    """Bad rows of all ranks, by source and reason."""
+    counts: dict[str, Counter[str]] = {}
+    for own in ranks:
+        for source, reasons in own.items():
+            counts.setdefault(source, Counter()).update(reasons)
+    return {source: dict(reasons) for source, reasons in counts.items()}
+
+
+def check_lanes(recipe: Recipe, rank: int, ranks: int) -> None:
+    """Raises:
+    ConfigError: no sources, or lanes and ranks that do not fit.
+    """
+    data = recipe.data
+    if not data.sources:
+        raise ConfigError("the recipe has no data", got="data.sources is empty", fix="name a source under data.sources")
+    if data.lanes % ranks or not 0 <= rank < ranks:
+        raise ConfigError(
+            "the ranks must divide the lanes of the data",
+            got=f"rank {rank} of {ranks}, {data.lanes} lanes",
+            fix=f"set data.lanes to a multiple of {ranks}",
+        )
+    if recipe.rows_per_step % data.lanes or recipe.rows_per_step % (ranks * recipe.rows_per_batch):
+        raise ConfigError(
+            "a step must take as many rows from every lane, in whole micro-batches on every rank",
+            got=f"rows_per_step {recipe.rows_per_step}, {data.lanes} lanes, {ranks} x {recipe.rows_per_batch} rows",
+            fix="make rows_per_step a multiple of data.lanes and of ranks times rows_per_batch",
+        )
 
 
 def build_loader(
@@ -291,21 +334,8 @@ def build_loader(
         ConfigError: no sources, or lanes and ranks that do not fit.
         DataError: the files of a source do not exist.
     """
+    check_lanes(recipe, rank, ranks)
     data, packing = recipe.data, recipe.packing
-    if not data.sources:
-        raise ConfigError("the recipe has no data", got="data.sources is empty", fix="name a source under data.sources")
-    if data.lanes % ranks or not 0 <= rank < ranks:
-        raise ConfigError(
-            "the ranks must divide the lanes of the data",
-            got=f"rank {rank} of {ranks}, {data.lanes} lanes",
-            fix=f"set data.lanes to a multiple of {ranks}",
-        )
-    if recipe.rows_per_step % data.lanes or recipe.rows_per_step % (ranks * recipe.rows_per_batch):
-        raise ConfigError(
-            "a step must take as many rows from every lane, in whole micro-batches on every rank",
-            got=f"rows_per_step {recipe.rows_per_step}, {data.lanes} lanes, {ranks} x {recipe.rows_per_batch} rows",
-            fix="make rows_per_step a multiple of data.lanes and of ranks times rows_per_batch",
-        )
     images = processor.image_processor.with_settings(**recipe.images.model_dump())
     own = NeoProcessor(images, processor.tokenizer, special_tokens=processor.special_tokens, markup=processor.markup)
     encoder = Encoder(own, packing.max_sample, recipe.video)

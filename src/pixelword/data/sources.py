@@ -21,9 +21,15 @@ def open_source(settings: SourceSettings) -> Source:
 
     Raises:
         ConfigError: a pattern that is not understood.
-        DataError: its files do not exist, or those elsewhere cannot be listed.
+        DataError: its files or its root do not exist, or those elsewhere cannot be listed.
         MissingExtra: a library is needed for its format.
     """
+    if settings.root is not None and not settings.root.is_dir():
+        raise DataError(
+            f"the root of source {settings.name!r} is no folder",
+            got=settings.root,
+            fix="give the folder that the pictures' paths start from",
+        )
     if settings.kind == "huggingface":
         return DatasetRows.load(settings.name, settings.path, split=settings.split, root=settings.root)
     files = files_of(settings.path, ENDINGS[settings.kind])

@@ -196,7 +196,8 @@ class Stream:
 class Mixture:
     """Rows of several streams by weight: always the one that lags most behind its share.
 
-    Shares are exact at any moment, and nothing has to be drawn. A stream that ends leaves its share to the others.
+    Shares are exact at any moment, and nothing has to be drawn. They are shares of usable rows: one that is given back
+    as refused does not count. A stream that ends leaves its share to the others.
 
     Args:
         streams: one per source.
@@ -231,6 +232,10 @@ class Mixture:
             self._ended[chosen] = True
             self._taken = [0] * len(self.streams)
         return None
+
+    def refused(self, stream: Stream) -> None:
+        """The row that `next` has just given cannot be used; its stream is due again."""
+        self._taken[self.streams.index(stream)] -= 1
 
     def state(self) -> dict[str, Any]:
         return {

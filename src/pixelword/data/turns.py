@@ -16,7 +16,7 @@ from functools import cached_property, partial
 from itertools import islice, takewhile
 from typing import Any, TypeAlias
 
-from pixelword.data.records import Record, RowError, Source
+from pixelword.data.records import Record, Source
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +32,11 @@ def held(content: Any) -> int:
     """Bytes of the pictures inside a row."""
     if isinstance(content, bytes):
         return len(content)
-    if isinstance(content, RowError | str) or content is None:
-        return 0
+    if isinstance(content, str):
+        return len(content) if content.startswith("data:") else 0
     if isinstance(content, dict):
-        return sum(held(value) for value in content.values() if isinstance(value, bytes | dict | list))
-    if isinstance(content, list):
-        return sum(held(value) for value in content if isinstance(value, bytes | dict | list))
-    return 0
+        return sum(map(held, content.values()))
+    return sum(map(held, content)) if isinstance(content, list) else 0
 
 
 @dataclass

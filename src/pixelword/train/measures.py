@@ -17,7 +17,7 @@ from pixelword.train.ranks import summed
 from pixelword.train.setting_up import Prepared
 
 MODALITIES = ("text", "image")
-COUNTS = ("stop", "tokens", "places", "images", "flops")
+COUNTS = ("stop", "tokens", "places", "images", "flops", "bad rows")
 
 
 class Measures:
@@ -36,6 +36,7 @@ class Measures:
         self.prepared, self.placement = prepared, placement
         self.sources = [source.name for source in prepared.recipe.data.sources]
         self.kinds = [f"loss/{name}" for name in MODALITIES] + [f"loss/source/{name}" for name in self.sources]
+        self.counted = [*COUNTS, *(f"samples/{name}" for name in self.sources)]
         self.config = prepared.model.config
         self.depth = self.config.llm_config.extra_num_layers
         self.step_loss, self.stop_agreed = 0.0, False
@@ -46,13 +47,12 @@ class Measures:
     def _fresh(self) -> None:
         """A new step."""
         self._sums = torch.zeros(2 * len(self.kinds), dtype=torch.float64, device=self.placement.device)
-        self._counts = dict.fromkeys(COUNTS, 0.0)
+        self._counts = dict.fromkeys(self.counted, 0.0)
 
     def _clear(self) -> None:
         """A new line of the log."""
         self._seconds, self._since, self._steps = 0.0, time.perf_counter(), 0
         self._total: dict[str, float] = defaultdict(float)
-        self._loss = 0.0
 
     def count(self, batch: PackedBatch, losses_BN: Tensor) -> None:
         """Add a micro-batch.
@@ -74,24 +74,28 @@ class Measures:
         self._counts["places"] += batch.inputs["input_ids"].numel()
         self._counts["images"] += len(batch.inputs.get("image_grid_thw", ()))
         self._counts["flops"] += needed_flops(self.prepared.model, batch)
+        for name in (name for row in batch.sources for name in row):
+            self._counts[f"samples/{name}"] += 1
 
     def exchange(self, stop: bool) -> None:
         """End a step: add up what all ranks counted."""
         self._counts["stop"] = float(stop)
+        self._counts["bad rows"] = float(self.prepared.loader.bad.total)
         own = [*self._sums.tolist(), *self._counts.values()]
         total = summed(own, self.placement)
         half = len(self.kinds)
         modalities = range(len(MODALITIES))
         weight = sum(total[half + kind] for kind in modalities)
         self.step_loss = sum(total[kind] for kind in modalities) / max(weight, 1e-5)
-        counts = dict(zip(COUNTS, total[2 * half :], strict=True))
+        counts = dict(zip(self.counted, total[2 * half :], strict=True))
         self.stop_agreed = self.stop_agreed or counts["stop"] > 0
         for name, value in counts.items():
             self._total[name] += value
+        self._total["bad rows"] = counts["bad rows"]  # counted since the run began, not since the last step
         for number, kind in enumerate(self.kinds):
             self._total[kind] += total[number]
             self._total[f"weight of {kind}"] += total[half + number]
-        self._loss, self._steps = self._loss + self.step_loss, self._steps + 1
+        self._steps += 1
         self._fresh()
 
     def pause_begins(self) -> None:
@@ -111,13 +115,18 @@ class Measures:
         self._norms["gradient"] = total
 
     def report(self) -> dict[str, float]:
-        """Means and rates since the last report; norms are those of the last step."""
+        """Means and rates since the last report; norms are those of the last step.
+
+        The loss is the mean over the weights of all labels since then, so that it is also the mean of its parts.
+        """
         seconds, total = max(self._seconds, 1e-9), self._total
         peak = peak_flops(self.placement.device, self.prepared.recipe.model.dtype) * self.placement.ranks
-        found = {"loss": self._loss / max(self._steps, 1)}
-        found |= {
-            kind: total[kind] / total[f"weight of {kind}"] for kind in self.kinds if total[f"weight of {kind}"] > 0
-        }
+        weight = {kind: total[f"weight of {kind}"] for kind in self.kinds}
+        modalities = self.kinds[: len(MODALITIES)]
+        found = {"loss": sum(total[kind] for kind in modalities) / max(sum(weight[kind] for kind in modalities), 1e-5)}
+        found |= {kind: total[kind] / weight[kind] for kind in self.kinds if weight[kind] > 0}
+        samples = {name: total[f"samples/{name}"] for name in self.sources}
+        found |= {f"share/source/{name}": count / max(sum(samples.values()), 1.0) for name, count in samples.items()}
         found |= self._norms
         found |= {
             "tokens/s": total["tokens"] / seconds,
@@ -126,7 +135,7 @@ class Measures:
             "packed": total["tokens"] / max(total["places"], 1),
             "seconds/step": seconds / max(self._steps, 1),
             "tokens": total["tokens"],
-            "bad rows": float(self.prepared.loader.bad.total),
+            "bad rows": total["bad rows"],
         }
         if self.placement.device.type == "cuda":
             found["peak GiB"] = torch.cuda.max_memory_allocated(self.placement.device) / 2**30

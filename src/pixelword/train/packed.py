@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
-from pixelword.data import PackedBatch, PackedLoader, Prefetched, merged, step_share
+from pixelword.data import PackedBatch, PackedLoader, Prefetched, bad_rows_of_all, merged, step_share
 from pixelword.errors import BackendError, CheckpointError, DataError, TrainingError
 from pixelword.recipe import resolved
 from pixelword.train import checkpoints
@@ -32,7 +32,7 @@ from pixelword.train.journal import Journal
 from pixelword.train.measures import Measures
 from pixelword.train.placement import Placement
 from pixelword.train.ranks import everyone, summed
-from pixelword.train.rates import build_optimizer, build_schedule
+from pixelword.train.rates import build_optimizer, build_schedule, rate_share
 from pixelword.train.retention import Retention
 from pixelword.train.setting_up import Prepared
 from pixelword.train.stopping import StopSignal
@@ -80,6 +80,7 @@ class PackedTrainer(Trainer):
     Attributes:
         ended: the step after which the data ended; None while it lasts.
         stopped: the signal that ended the run, or "".
+        bad_rows: of all ranks, by source and reason, up to the last checkpoint.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class PackedTrainer(Trainer):
         self.ended: int | None = None
         self.stopped = ""
         self.saved_step = -1
+        self.bad_rows: dict[str, dict[str, int]] = {}
         self._step: list[PackedBatch] = []
         self._losses: list[Tensor] = []
         self._step_weight = 0.0
@@ -135,8 +137,9 @@ class PackedTrainer(Trainer):
                     fix="look at the reasons of bad rows in the log, give a source more epochs, or lower rows_per_step",
                 )
             logger.warning(
-                "the data ended after step %d of %d; %d samples are left over, too few for a step",
-                *(self.ended, self.recipe.steps, left),
+                "the data ended after step %d of %d, at %.0f %% of the peak rate; %d samples are left over, too few for"
+                " a step. For a whole schedule set steps=%d, or more epochs, and begin anew",
+                *(self.ended, self.recipe.steps, 100 * rate_share(self.recipe, self.ended - 1), left, self.ended),
             )
             return [], None
         self._step, self._losses, self._next_cursor = batches, [], self.batches.state()
@@ -264,6 +267,8 @@ class PackedTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Into the journal and to the reporting callbacks; the Trainer's own history would grow without end."""
+        if "train_runtime" in logs:  # its last words: a loss of zero, rows counted as samples
+            return
         self.journal.numbers(self.state.global_step, self.recipe.steps, logs)
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
 
@@ -294,8 +299,10 @@ class PackedTrainer(Trainer):
         failed = everyone(failed, placement)[0]
         if failed:
             raise checkpoints.full_disk(folder, OSError(failed[0])) from error
-        self.saved_step = step
-        self.journal.event("saved", step=step)
+        self.saved_step, self.bad_rows = step, cursor["bad"]
+        if self.ended is not None:  # the last rows are in no batch that the cursor knows
+            self.bad_rows = bad_rows_of_all(everyone(self.prepared.loader.bad.state(), placement))
+        self.journal.event("saved", step=step, bad_rows=self.bad_rows)
         if placement.rank == 0:
             checkpoints.remove_older(self.run_folder, self.recipe.keep)
 

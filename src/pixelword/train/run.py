@@ -20,7 +20,7 @@ import os
 import platform
 import shutil
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 import pixelword
 from pixelword.convert import save_released
-from pixelword.errors import CheckpointError
+from pixelword.errors import CheckpointError, ConfigError
 from pixelword.locks import alone_in
 from pixelword.model.generation import out_of_memory_explained
 from pixelword.recipe import Recipe, differences, fingerprint, load_recipe, resolved
@@ -65,6 +65,7 @@ class Outcome:
         finished: whether `model/` is there.
         stopped: name of the signal that ended it, or "".
         ended: the step after which the data ended, if it did.
+        bad_rows: that were left out, by source and reason.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class Outcome:
     finished: bool
     stopped: str = ""
     ended: int | None = None
+    bad_rows: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def run_recipe(
@@ -132,9 +134,9 @@ def go_on(
     step = trainer.state.global_step
     if trainer.stopped:
         trainer.journal.event("stopped", step=step, by=trainer.stopped)
-        return Outcome(run, step, False, trainer.stopped)
+        return Outcome(run, step, False, trainer.stopped, bad_rows=trainer.bad_rows)
     finish(trainer, run)
-    return Outcome(run, step, True, ended=trainer.ended)
+    return Outcome(run, step, True, ended=trainer.ended, bad_rows=trainer.bad_rows)
 
 
 def memory_explained(recipe: Recipe) -> AbstractContextManager[None]:
@@ -216,7 +218,14 @@ def changed(recipe: Recipe, run: Path, accept: bool, *, done: bool = False) -> l
     file = run / "recipe.yaml"
     if not file.exists():
         return []
-    before = load_recipe(file)
+    try:
+        before = load_recipe(file)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{file} is not a recipe of this version of pixelword",
+            got=f"{error.what}, {error.got}",
+            fix="go on with the version that run.json names, or choose another --out",
+        ) from error
     found = differences(before, recipe)
     grave = [line for line in found if not harmless(line)]
     if grave and not accept:
@@ -246,6 +255,8 @@ def begin(trainer: PackedTrainer, marked: checkpoints.Marked | None, changes: li
         trainer.add_callback(tensorboard_callback(run, marked.step if marked else 0))
     table = learns.as_text(prepared.parts)
     logger.info("stage %s: %d steps\n%s", recipe.name, recipe.steps, table)
+    if recipe.retention is None:
+        logger.info("whether the language model is kept is not measured; set retention.text to held-out rows for that")
     write_whole(run / "recipe.yaml", resolved(recipe))
     write_whole(run / "learns.txt", table + "\n")
     write_json(
@@ -279,9 +290,17 @@ def tell_start(trainer: PackedTrainer, marked: checkpoints.Marked | None, change
 
 def finished(recipe: Recipe, run: Path) -> Outcome:
     """A finished run answers for the recipe it ran with."""
-    done = json.loads((run / "done.json").read_text(encoding="utf-8"))
+    try:
+        done = json.loads((run / "done.json").read_text(encoding="utf-8"))
+        outcome = Outcome(run, done["step"], True, ended=done["ended"], bad_rows=done.get("bad_rows", {}))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{run / 'done.json'} says nothing that can be read",
+            got=f"{type(error).__name__}: {error}",
+            fix="remove it: the run goes on from its newest checkpoint",
+        ) from error
     changed(recipe, run, accept=False, done=True)
-    return Outcome(run, done["step"], True, ended=done["ended"])
+    return outcome
 
 
 def finish(trainer: PackedTrainer, run: Path) -> None:
@@ -295,10 +314,11 @@ def finish(trainer: PackedTrainer, run: Path) -> None:
             model = prepared.adapted.merge_and_unload()
         model.to(getattr(torch, prepared.recipe.model.dtype))
         shutil.rmtree(run / "model", ignore_errors=True)
+        # With the sizes of pictures that it was trained on; with others it would be asked what it has not seen.
+        prepared.processor.image_processor = prepared.loader.encoder.processor.image_processor
         save_released(model.eval(), prepared.processor, run / "model")
-        write_json(
-            run / "done.json", {"step": step, "ended": trainer.ended, "fingerprint": fingerprint(prepared.recipe)}
-        )
+        done = {"step": step, "ended": trainer.ended, "bad_rows": trainer.bad_rows}
+        write_json(run / "done.json", {**done, "fingerprint": fingerprint(prepared.recipe)})
         checkpoints.remove_older(run, 1)
-    trainer.journal.event("finished", step=step)
+    trainer.journal.event("finished", step=step, bad_rows=trainer.bad_rows)
     everyone(None, trainer.placement)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pixelword.convert import fitting_processor, load_released, neo_from_qwen3, neo_tokenizer, token_settings
-from pixelword.data import PackedLoader, build_loader
+from pixelword.data import PackedLoader, build_loader, check_lanes, open_source
 from pixelword.errors import ConfigError
 from pixelword.model import NeoConfig, NeoForConditionalGeneration, neo_2b, neo_9b, neo_tiny
 from pixelword.model.processing import NeoProcessor
@@ -46,7 +46,9 @@ class Prepared:
 
 
 def prepare(recipe: Recipe, *, rank: int = 0, ranks: int = 1) -> Prepared:
-    """Build the model, choose what learns, open the data. No row is read and nothing is written.
+    """Open the data, build the model, choose what learns. No row is read and nothing is written.
+
+    The data comes first: a model may take minutes to arrive, and a wrong path should not wait for it.
 
     Args:
         recipe: what to do.
@@ -55,9 +57,11 @@ def prepare(recipe: Recipe, *, rank: int = 0, ranks: int = 1) -> Prepared:
     Raises:
         PixelWordError: the recipe asks for something that is not there or does not fit; each says what.
     """
+    check_lanes(recipe, rank, ranks)
+    sources = [open_source(source) for source in recipe.data.sources]
     model, processor = build_model(recipe)
     learning, adapted = choose(recipe, model)
-    loader = build_loader(recipe, processor, rank=rank, ranks=ranks)
+    loader = build_loader(recipe, processor, rank=rank, ranks=ranks, sources=sources)
     return Prepared(recipe, model, processor, loader, learning, table_of(recipe, model), adapted)
 
 
