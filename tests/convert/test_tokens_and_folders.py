@@ -71,3 +71,14 @@ def test_a_place_that_cannot_be_written_is_an_input_error(tmp_path):
         pass
     with pytest.raises(InputError, match="exists already"), folders.written_whole(tmp_path / "file"):
         pass
+
+
+def test_the_folder_of_a_run_suggests_the_model_inside_it(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no config\.json") as caught:
+        folders.read_json(tmp_path / "config.json")
+    assert caught.value.fix == "check the path"
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError) as caught:
+        folders.read_json(tmp_path / "config.json")
+    assert caught.value.fix == f"did you mean {tmp_path / 'model'}?"

@@ -46,7 +46,9 @@ def read_json(file: Path) -> dict[str, Any]:
         CheckpointError: no such file, no JSON, or no object.
     """
     if not file.is_file():
-        raise CheckpointError(f"no {file.name} in {file.parent.name}", got="no such file", fix="check the path")
+        below = sorted(file.parent.glob(f"*/{file.name}"))  # the folder of a run, say, that holds model/
+        fix = f"did you mean {' or '.join(str(other.parent) for other in below)}?" if below else "check the path"
+        raise CheckpointError(f"no {file.name} in {file.parent.name}", got="no such file", fix=fix)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
