@@ -15,8 +15,14 @@ from pixelword.cli.main import run
 from pixelword.data import PackedLoader
 from pixelword.errors import DataError
 from pixelword.model import neo_tiny
+from pixelword.recipe import Recipe
 from pixelword.train import checkpoints, first_stage
-from pixelword.train.doctor import examine_recipe, recipes
+from pixelword.train.doctor import examine_recipe, recipes, stand_in
+from pixelword.train.doctor.resume import check_resume
+from pixelword.train.doctor.subject import Subject
+from pixelword.train.learns import PartLearns
+from pixelword.train.placement import Placement
+from pixelword.train.setting_up import prepare
 from tests.convert.qwen3_folder import save_qwen3
 from tests.train.small_run import small_recipe, write_data
 
@@ -53,15 +59,70 @@ def test_a_sound_first_stage_passes_every_check(folder):
     assert {outcome.status for outcome in diagnosis.checks} == {"sound"}, str(diagnosis)
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks transformers for it
+ADAPTERS = {"rank": 2, "alpha": 4, "targets": [r".*\.self_attn\.(q_proj|k_proj_hw)"]}
+FROM_PEFT = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # it asks transformers
+
+
+def adapted(folder: Path) -> Recipe:
+    values = first(folder).model_dump(mode="json") | {"learns": [], "lora": ADAPTERS}
+    return Recipe.model_validate(values)
+
+
+@FROM_PEFT
 def test_adapters_are_sound_and_a_large_model_is_tried_in_small(folder, monkeypatch):
     monkeypatch.setattr(recipes, "LARGE", 1000)
     monkeypatch.setattr(recipes, "TOKENS", 60)
-    adapters = {"rank": 2, "alpha": 4, "targets": [r".*\.self_attn\.(q_proj|k_proj_hw)"]}
-    diagnosis = examine_recipe(first(folder).model_copy(update={"learns": (), "lora": adapters}))
+    diagnosis = examine_recipe(adapted(folder))
     assert diagnosis.findings == (), str(diagnosis)
     notes = {outcome.check: outcome.note for outcome in diagnosis.checks}
-    assert "in place of the large one" in notes["resume"]
+    assert "a tiny model in place of the large one, with adapters on 4 layers" in notes["resume"]
+
+
+@FROM_PEFT
+def test_a_large_model_whose_adapters_are_lost_on_resume_is_named(folder, monkeypatch, tmp_path):
+    load = Placement.load
+
+    def forgetful(self: Placement, saved: Path, model: Any, optimizer: Any) -> None:
+        load(self, saved, model, optimizer)
+        for name, parameter in model.named_parameters():
+            if ".lora_" in name:
+                torch.nn.init.zeros_(parameter)
+
+    monkeypatch.setattr(Placement, "load", forgetful)
+    monkeypatch.setattr(recipes, "LARGE", 1000)
+    recipe = adapted(folder)
+    prepared = prepare(recipe)
+    outcome = check_resume(recipes.with_trial(Subject(prepared.model, []), recipe, prepared, tmp_path))
+    assert [finding.check for finding in outcome.findings] == ["resume"], outcome
+    assert ".lora_A." in outcome.findings[0].where
+
+
+@pytest.mark.parametrize("lora", [None, ADAPTERS])
+def test_the_tiny_model_trains_the_parts_that_the_large_one_trains(folder, tmp_path, lora):
+    """Stage 1: patch embedding, pre-Buffer, height and width. By number, the pre-Buffer's layers are others there."""
+    recipe = Recipe.model_validate(first(folder).model_dump(mode="json") | {"lora": lora})
+    large = prepare(recipe)
+    tiny, told = stand_in.small_recipe(recipe, large.model, large.processor, tmp_path / "tiny")
+    small = prepare(tiny)
+    assert any("layers.1.mlp.up_proj" in name for name in large.learning)  # the pre-Buffer is two layers deep
+
+    def of(parts: list[PartLearns]) -> dict[str, bool]:
+        return {part.part: part.trains > 0 for part in parts}
+
+    assert of(small.parts) == of(large.parts)
+    assert ("with adapters on 4 layers" in told) == (lora is not None)
+
+
+def test_where_nothing_in_the_tiny_model_can_have_an_adapter_that_is_said(folder, tmp_path):
+    recipe = adapted(folder)
+    large = prepare(recipe)
+    assert recipe.lora is not None
+    elsewhere = recipe.lora.model_copy(update={"targets": (r".*\.encoder\..*",)})
+    tiny, told = stand_in.small_recipe(
+        recipe.model_copy(update={"lora": elsewhere}), large.model, large.processor, tmp_path / "tiny"
+    )
+    assert told.endswith("adapters not tried")
+    assert tiny.lora is None and tiny.learns == (".*",)
 
 
 def test_a_trainer_that_forgets_its_random_generators_is_named(folder, monkeypatch):

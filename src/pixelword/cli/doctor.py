@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FAULTY = 1
 """Exit code of an examination that found something."""
-STYLES = {"sound": "green", "faulty": "bold red", "not applicable": "dim"}
+STYLES = {"sound": "green", "warning": "yellow", "faulty": "bold red", "not applicable": "dim"}
 
 
 def doctor(
@@ -32,7 +32,7 @@ def doctor(
 
     On the recipe's own model and data, in about a minute: what trains and what gets gradient, leaks between packed
     samples, shifted labels, placeholders without patches, a resume that is none, and text that the surgery changed.
-    Exit code 1 if anything was found.
+    Exit code 1 if a fault was found; warnings are shown and let it be 0.
     """
     with needs("train"):
         from rich.console import Console
@@ -45,8 +45,9 @@ def doctor(
     diagnosis = examine_recipe(load_recipe(recipe, setting or []), device=device_named(device), trial=trial)
     console = Console()
     console.print(outcomes(diagnosis))
-    for finding in diagnosis.findings:
-        console.print(f"\n[bold red]{finding.check}[/]", finding.what, sep=": ", highlight=False)
+    for finding in diagnosis.findings + diagnosis.warnings:
+        style = STYLES["faulty" if finding in diagnosis.findings else "warning"]
+        console.print(f"\n[{style}]{finding.check}[/]", finding.what, sep=": ", highlight=False)
         console.print("  where:", finding.where, highlight=False, markup=False)
         console.print("  fix:  ", finding.fix, highlight=False, markup=False)
     if out is not None:

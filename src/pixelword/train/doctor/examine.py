@@ -13,14 +13,15 @@ from transformers import PreTrainedModel
 
 from pixelword.data import PackedBatch
 from pixelword.errors import InputError
-from pixelword.train.doctor.findings import CHECKS, Checked, CheckName, Diagnosis, not_applicable
+from pixelword.train.doctor.findings import CHECKS, Checked, CheckName, Diagnosis, Finding, checked, not_applicable
+from pixelword.train.doctor.forward import check_forward
 from pixelword.train.doctor.gradients import check_gradients
 from pixelword.train.doctor.labels import check_labels
 from pixelword.train.doctor.language import check_language
 from pixelword.train.doctor.packing import check_packing
 from pixelword.train.doctor.placeholders import check_placeholders
 from pixelword.train.doctor.resume import check_resume
-from pixelword.train.doctor.subject import Cursor, Subject, as_inputs
+from pixelword.train.doctor.subject import Cursor, ForwardFailed, Subject, as_inputs
 
 ON_BATCHES: dict[CheckName, Callable[[Subject], Checked]] = {
     "gradients": check_gradients,
@@ -40,6 +41,7 @@ def examine(
     parent: PreTrainedModel | None = None,
     loaders: Callable[[], Cursor] | None = None,
     precision: torch.dtype | None = None,
+    tokenizer: Any = None,
     most: int = 4,
 ) -> Diagnosis:
     """Examine a model before its first step. Weights, gradients and modes are afterwards what they were.
@@ -52,6 +54,7 @@ def examine(
         parent: the language model that the model was made from, if this is its first stage.
         loaders: makes a new loader with `next`, `state` and `load`, standing at its first batch.
         precision: of products (autocast), where it is not that of the weights.
+        tokenizer: with the chat template of the batches; with it users' turns are told from answers.
         most: batches that are looked at.
 
     Raises:
@@ -61,26 +64,46 @@ def examine(
     if not inputs:
         raise InputError("an examination needs batches", got="none", fix="give at least one batch of the collator")
     return examine_subject(
-        Subject(model, inputs, learns=learns, optimizer=optimizer, parent=parent, loaders=loaders, precision=precision)
+        Subject(
+            model,
+            inputs,
+            learns=learns,
+            optimizer=optimizer,
+            parent=parent,
+            loaders=loaders,
+            precision=precision,
+            tokenizer=tokenizer,
+        )
     )
 
 
 def examine_subject(subject: Subject) -> Diagnosis:
-    """Every check; those that run the model leave out batches in which placeholders and patches differ."""
+    """Every check; batches with wrong placeholders and those that the model does not take are left out by the rest."""
     started = time.perf_counter()
-    placeholders, broken = check_placeholders(subject)
+    placeholders, unequal = check_placeholders(subject)
     outcomes: dict[CheckName, Checked] = {"placeholders": _timed(placeholders, started)}
-    sound = [batch for number, batch in enumerate(subject.batches) if number not in broken]
-    for name, check in ON_BATCHES.items():
+    started = time.perf_counter()
+    forward, refused = check_forward(subject, unequal)
+    outcomes["forward"] = _timed(forward, started)
+    sound = [batch for number, batch in enumerate(subject.batches) if number not in unequal | refused]
+    for name, check in (ON_BATCHES | ON_THE_REST).items():
         started = time.perf_counter()
-        if sound:
-            outcomes[name] = _timed(check(replace(subject, batches=sound)), started)
+        if name in ON_THE_REST:
+            outcomes[name] = _timed(_carried_out(name, check, subject), started)
+        elif sound:
+            outcomes[name] = _timed(_carried_out(name, check, replace(subject, batches=sound)), started)
         else:
-            outcomes[name] = not_applicable(name, "in every batch placeholders and patches differ")
-    for name, check in ON_THE_REST.items():
-        started = time.perf_counter()
-        outcomes[name] = _timed(check(subject), started)
+            outcomes[name] = not_applicable(name, "the model takes none of the batches")
     return Diagnosis(tuple(outcomes[name] for name in CHECKS))
+
+
+def _carried_out(name: CheckName, check: Callable[[Subject], Checked], subject: Subject) -> Checked:
+    """The outcome of a check; an error of the model's own is its finding."""
+    try:
+        return check(subject)
+    except ForwardFailed as error:
+        where = f"{error.got}; while it was looked at whether {CHECKS[name]}"
+        return checked(name, [Finding(name, error.what, where, error.fix)], "not finished")
 
 
 def _timed(outcome: Checked, started: float) -> Checked:

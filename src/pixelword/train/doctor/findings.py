@@ -1,4 +1,7 @@
-"""What an examination says: per check a status, and per fault what, where and how to mend it."""
+"""What an examination says: per check a status, and per fault what, where and how to mend it.
+
+A finding is a fault. A warning is something that a sound training may have too, and that its owner should know.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-CheckName = Literal["gradients", "packing", "labels", "placeholders", "resume", "language"]
-Status = Literal["sound", "faulty", "not applicable"]
+CheckName = Literal["forward", "gradients", "packing", "labels", "placeholders", "resume", "language"]
+Status = Literal["sound", "warning", "faulty", "not applicable"]
 
 CHECKS: dict[CheckName, str] = {
+    "forward": "the model takes the batches and gives a loss",
     "gradients": "what trains, and exactly that, receives gradient",
     "packing": "a packed sample has the logits that it has alone",
     "labels": "every position is taught the next token",
@@ -22,10 +26,10 @@ CHECKS: dict[CheckName, str] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault.
+    """One fault, or one thing to know.
 
     Attributes:
-        check: the property that is broken.
+        check: the property that it belongs to.
         what: what is wrong, in one sentence.
         where: parameter, sample, position or key.
         fix: what to do.
@@ -43,9 +47,10 @@ class Checked:
 
     Attributes:
         check: which.
-        status: "faulty" if and only if there are findings.
+        status: "faulty" if and only if there are findings; "warning" if there are only warnings.
         note: what was looked at; of a check that is not applicable, the reason.
         findings: its faults.
+        warnings: what is no fault by itself.
         seconds: how long it took.
     """
 
@@ -53,12 +58,14 @@ class Checked:
     status: Status
     note: str
     findings: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
     seconds: float = 0.0
 
 
-def checked(check: CheckName, findings: Sequence[Finding], note: str) -> Checked:
+def checked(check: CheckName, findings: Sequence[Finding], note: str, *, warnings: Sequence[Finding] = ()) -> Checked:
     """The outcome of a check that was carried out."""
-    return Checked(check, "faulty" if findings else "sound", note, tuple(findings))
+    status: Status = "faulty" if findings else "warning" if warnings else "sound"
+    return Checked(check, status, note, tuple(findings), tuple(warnings))
 
 
 def not_applicable(check: CheckName, reason: str) -> Checked:
@@ -74,7 +81,13 @@ class Diagnosis:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
+        """The faults."""
         return tuple(finding for outcome in self.checks for finding in outcome.findings)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What is no fault by itself."""
+        return tuple(finding for outcome in self.checks for finding in outcome.warnings)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for a file."""
@@ -84,6 +97,6 @@ class Diagnosis:
         lines = []
         for outcome in self.checks:
             lines.append(f"{outcome.check}: {outcome.status} ({outcome.note})")
-            for finding in outcome.findings:
+            for finding in outcome.findings + outcome.warnings:
                 lines += [f"  what:  {finding.what}", f"  where: {finding.where}", f"  fix:   {finding.fix}"]
         return "\n".join(lines)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
 from pixelword.train.adapters import is_adapter, own_name
 from pixelword.train.doctor.findings import Checked, Finding, checked
+from pixelword.train.doctor.reach import Reach, idle_groups, reach, without_zeros
 from pixelword.train.doctor.subject import Subject, listed
-
-NUDGE = 0.02
 
 
 def check_gradients(subject: Subject) -> Checked:
@@ -24,36 +23,63 @@ def check_gradients(subject: Subject) -> Checked:
     matrices filled, and the weights put back.
     """
     parameters = dict(subject.model.named_parameters())
-    trains = [name for name, parameter in parameters.items() if parameter.requires_grad]
+    found = reach(subject)
+    broken, idle = found.broken, {}
+    if found.zero or found.unconnected:
+        with without_zeros(subject.model):
+            found = reach(subject)
+            idle = idle_groups(subject, found)
+    declared = _nothing_reached(subject.learns, found)
+    idle = {group: names for group, names in idle.items() if declared.isdisjoint(names)}
+    known = {name for names in idle.values() for name in names}
+    unreached = [name for name in (*found.unconnected, *found.zero) if name not in known]
     findings = list(_undeclared(subject.learns, parameters))
     findings += _outside_the_optimizer(subject.optimizer, parameters)
-    unreached, broken = _reach(subject)
+    findings += _without_gradient(found, unreached, broken)
+    numbers = sum(parameters[name].numel() for name in found.trained)
+    note = f"{len(found.trained)} of {len(parameters)} parameters train ({numbers:,} numbers)"
+    note += f", {len(subject.batches)} batches"
+    return checked("gradients", findings, note, warnings=[_idle(idle)] if idle else [])
+
+
+def _without_gradient(found: Reach, unreached: Sequence[str], broken: Sequence[str]) -> Iterator[Finding]:
+    if not found.trained:
+        yield _finding("nothing trains", "every parameter has requires_grad False", "name what learns")
     if unreached:
-        with _without_zeros(subject.model):
-            still, _ = _reach(subject)
-        unreached = [name for name in unreached if name in still]
-    if not trains:
-        findings.append(_finding("nothing trains", "every parameter has requires_grad False", "name what learns"))
-    if unreached:
-        findings.append(
-            _finding(
-                f"{len(unreached)} parameters train but never receive gradient",
-                listed(unreached),
-                "freeze them, or find out why the loss does not depend on them; those of pictures need data with"
-                " pictures, and those below frozen embeddings need enable_input_require_grads() with checkpointing",
-            )
+        silent = ", whose modules never run" if found.called.isdisjoint(unreached) else ""
+        yield _finding(
+            f"{len(unreached)} parameters train but never receive gradient",
+            listed(unreached) + silent,
+            "freeze them, or find out why the loss does not depend on them; those of pictures need data with"
+            " pictures, and those below frozen embeddings need enable_input_require_grads() with checkpointing",
         )
     if broken:
-        findings.append(
-            _finding(
-                f"{len(broken)} parameters have a gradient that is not finite",
-                listed(broken),
-                "look for a norm of zeros or for weights that are not finite",
-            )
+        yield _finding(
+            f"{len(broken)} parameters have a gradient that is not finite",
+            listed(broken),
+            "look for a norm of zeros or for weights that are not finite",
         )
-    numbers = sum(parameters[name].numel() for name in trains)
-    note = f"{len(trains)} of {len(parameters)} parameters train ({numbers:,} numbers), {len(subject.batches)} batches"
-    return checked("gradients", findings, note)
+
+
+def _nothing_reached(learns: Sequence[str] | None, found: Reach) -> set[str]:
+    """Names of a pattern of which nothing is reached: what was named on its own is missed, idle or not."""
+    unreached = {*found.unconnected, *found.zero}
+    missed: set[str] = set()
+    for pattern in learns or ():
+        matched = {name for name in found.trained if re.fullmatch(pattern, own_name(name))}
+        if matched <= unreached:
+            missed |= matched
+    return missed
+
+
+def _idle(groups: Mapping[str, Sequence[str]]) -> Finding:
+    count = sum(len(names) for names in groups.values())
+    return _finding(
+        f"{count} parameters train, and the loss does not depend on them: their modules are not called, or nothing"
+        " reads what they give",
+        listed(groups),
+        "freeze them with requires_grad_(False): they only cost memory; or give batches that need them",
+    )
 
 
 def _undeclared(learns: Sequence[str] | None, parameters: Mapping[str, nn.Parameter]) -> Iterator[Finding]:
@@ -97,44 +123,15 @@ def _outside_the_optimizer(
     if frozen:
         what = f"the optimiser has {len(frozen)} frozen parameters"
         yield _finding(what, listed(frozen), "give it only what learns")
+    still = {id(p) for group in optimizer.param_groups if _never_moves(group) for p in group["params"]}
+    if standing := [name for name, p in parameters.items() if p.requires_grad and id(p) in still]:
+        what = f"{len(standing)} parameters are in a group of the optimiser whose rate is 0: they never move"
+        yield _finding(what, listed(standing), "give the group a rate above 0, or freeze its parameters")
 
 
-def _reach(subject: Subject) -> tuple[list[str], list[str]]:
-    """Names of the training parameters without gradient after all batches, and of those with one that is not finite."""
-    model = subject.model
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    before, was_training = {name: parameter.grad for name, parameter in model.named_parameters()}, model.training
-    model.zero_grad(set_to_none=True)
-    model.train()
-    try:
-        for batch in subject.batches:
-            with subject.products():
-                loss = model(**batch).loss
-            if loss.requires_grad:
-                loss.backward()
-        unreached = [name for name, parameter in trained.items() if parameter.grad is None or not parameter.grad.any()]
-        broken = [name for name, p in trained.items() if p.grad is not None and not torch.isfinite(p.grad).all()]
-    finally:
-        for name, parameter in model.named_parameters():
-            parameter.grad = before[name]
-        model.train(was_training)
-    return unreached, broken
-
-
-@contextmanager
-def _without_zeros(model: nn.Module) -> Iterator[None]:
-    """Fill the training matrices that are all zero with small numbers for a while."""
-    zeros = [p for p in model.parameters() if p.requires_grad and p.ndim > 1 and not p.any()]
-    generator = torch.Generator().manual_seed(0)
-    try:
-        with torch.no_grad():
-            for parameter in zeros:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * NUDGE)
-        yield
-    finally:
-        with torch.no_grad():
-            for parameter in zeros:
-                parameter.zero_()
+def _never_moves(group: Mapping[str, Any]) -> bool:
+    """A rate of 0 that no schedule will raise; the first step of a warm-up has one in `initial_lr`."""
+    return float(group["lr"]) == 0 and float(group.get("initial_lr", 0)) == 0
 
 
 def _finding(what: str, where: str, fix: str) -> Finding:

@@ -1,50 +1,24 @@
-"""Check: every position is taught the token that comes next, read off the gradient instead of trusted.
+"""Check: every position is taught the token that comes next, and nothing that should not be learned.
 
-The gradient of a cross-entropy with respect to the final hidden state h of a position is
+`taught` reads what the loss really teaches; here it is compared with the input, the labels, the padding and the
+samples. That users' turns are taught is told and is no fault: there are recipes that mean it.
 
-    w (p W - W[v]),   p = softmax(W h),   w the weight of the position,   v the token that it is taught
-
-so its direction tells v, whatever the labels say, whoever shifts them, and however the loss is weighted or fused. The
-directions that the next tokens of the input would give are compared with it.
-
-Legend: B rows · N tokens · S positions that are taught · D width · K distances in tokens.
+Legend: B rows · N tokens.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pixelword.model.loss import IGNORED
 from pixelword.train.doctor.findings import Checked, Finding, checked, not_applicable
-from pixelword.train.doctor.subject import Batch, Subject, final_states
-
-DISTANCES = (1, 0, 2, 3, 4, -1)
-"""Distances from a position to the token it may be taught; the right one first, so that it wins ties."""
-ALIKE = 0.9
-"""Least cosine at which a gradient points to a token."""
-TOLD_APART = 0.01
-"""A distance must beat the right one by so much."""
-CHUNK = 256
-
-
-@dataclass(frozen=True)
-class Taught:
-    """What one batch teaches.
-
-    Attributes:
-        taught: (B, N) whether a position is taught anything.
-        known: (B, N) whether that is one of the tokens around it; false for tokens that stand elsewhere or nowhere.
-        distance: (B, N) how far ahead the taught token is, where it is known.
-    """
-
-    taught: Tensor
-    known: Tensor
-    distance: Tensor
+from pixelword.train.doctor.subject import Batch, Subject, picture_tokens
+from pixelword.train.doctor.taught import Taught, ahead, read_taught
+from pixelword.train.doctor.turns import turn_heads, users_words
 
 
 def check_labels(subject: Subject) -> Checked:
@@ -54,67 +28,68 @@ def check_labels(subject: Subject) -> Checked:
         return not_applicable("labels", "the model names no output embedding, so what it is taught cannot be read")
     if subject.network.base_model is subject.network:
         return not_applicable("labels", "the model has no backbone of its own whose final states could be read")
+    heads = turn_heads(subject.tokenizer)
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
     for number, batch in enumerate(subject.batches):
         read = read_taught(subject, head, batch)
-        counts["taught"] += int(read.taught.sum())
         findings += list(_faults(subject, batch, read, f"batch {number}"))
+        target_BN = torch.zeros_like(read.taught)
+        target_BN[:, 1:] = read.taught[:, :-1]
+        words_BN = words(subject, batch)
+        users_BN = users_words(batch, heads) & words_BN
+        counts["taught"] += int(read.taught.sum())
+        counts["words"] += int(words_BN.sum())
+        counts["words taught"] += int((words_BN & target_BN).sum())
+        counts["users"] += int(users_BN.sum())
+        counts["users taught"] += int((users_BN & target_BN).sum())
     if not counts["taught"] and not findings:
         return not_applicable("labels", "nothing is taught in any batch: every label is -100")
-    return checked("labels", _first_of_each(findings), f"{counts['taught']:,} positions that are taught")
+    warnings = [_users_are_taught(counts)] if counts["users taught"] else []
+    return checked("labels", _first_of_each(findings), _note(counts), warnings=warnings)
 
 
-def read_taught(subject: Subject, head: nn.Module, batch: Batch) -> Taught:
-    """The token that the loss of a batch teaches at each position, as its distance."""
-    model, was_training = subject.model, subject.model.training
-    model.eval()
-    try:
-        with final_states(subject.network) as states, torch.enable_grad(), subject.products():
-            loss = model(**batch).loss
-        hidden_BND = states[-1]
-        (gradient_BND,) = torch.autograd.grad(loss, hidden_BND, allow_unused=True)
-    finally:
-        model.train(was_training)
+def _note(counts: Counter[str]) -> str:
+    """How much is taught, and of whose turns, as far as the chat template lets it be known."""
+    share = counts["words taught"] / max(1, counts["words"])
+    note = f"{counts['taught']:,} positions that are taught, {share:.0%} of the words"
+    if counts["users"]:
+        return f"{note}, {counts['users taught']:,} in users' turns"
+    return f"{note}: prompts too, if there are any" if share == 1 else note
+
+
+def _users_are_taught(counts: Counter[str]) -> Finding:
+    return _finding(
+        f"{counts['users taught']:,} of {counts['users']:,} tokens of users' turns are taught: the model learns to ask",
+        "the turns that the chat template marks as a user's",
+        "label everything but the answers -100, unless that is meant",
+    )
+
+
+def words(subject: Subject, batch: Batch) -> Tensor:
+    """(B, N) whether a token could be taught: no padding, no part of a picture, and not the first of its sample."""
     ids_BN = batch["input_ids"]
-    if gradient_BND is None:
-        gradient_BND = torch.zeros_like(hidden_BND)
-    size_BN = gradient_BND.float().norm(dim=-1)
-    taught_BN = size_BN > 1e-6 * size_BN.max()
-    distance_BN, known_BN = torch.zeros_like(ids_BN), torch.zeros_like(taught_BN)
-    candidates_BNK = torch.stack([_ahead(ids_BN, distance) for distance in DISTANCES], dim=-1)
-    distances_K = torch.tensor(DISTANCES, device=ids_BN.device)
-    places = taught_BN.nonzero()
-    for part in places.split(CHUNK):
-        row, at = part.unbind(1)
-        candidates_SK = candidates_BNK[row, at]
-        likeness_SK = _likeness(hidden_BND[row, at].detach(), gradient_BND[row, at], head, candidates_SK)
-        best_S = likeness_SK.max(dim=-1)
-        right_S = likeness_SK[:, 0] >= best_S.values - TOLD_APART
-        distance_BN[row, at] = torch.where(right_S, 1, distances_K[best_S.indices])
-        known_BN[row, at] = best_S.values >= ALIKE
-    return Taught(taught_BN, known_BN, distance_BN)
+    padding_BN = padding(batch)
+    words_BN = ~padding_BN
+    words_BN[:, 1:] &= ~padding_BN[:, :-1]
+    words_BN[:, 0] = False
+    if "sample_ids" in batch:
+        words_BN[:, 1:] &= batch["sample_ids"][:, 1:] == batch["sample_ids"][:, :-1]
+    for token in picture_tokens(subject.network.config):
+        words_BN &= ids_BN != token
+    return words_BN
 
 
-@torch.no_grad()
-def _likeness(hidden_SD: Tensor, gradient_SD: Tensor, head: nn.Module, candidates_SK: Tensor) -> Tensor:
-    """(S, K) cosines between the gradient and those that the candidates would give; -1 where there is no candidate."""
-    weight_VD = head.weight
-    assert isinstance(weight_VD, Tensor)
-    expected_SD = head(hidden_SD.to(weight_VD.dtype)).float().softmax(-1).to(weight_VD.dtype) @ weight_VD
-    direction_SKD = expected_SD[:, None].float() - weight_VD[candidates_SK.clamp(min=0)].float()
-    likeness_SK = torch.cosine_similarity(direction_SKD, gradient_SD[:, None].float(), dim=-1)
-    return likeness_SK.masked_fill(candidates_SK < 0, -1.0)
-
-
-def _ahead(ids_BN: Tensor, distance: int) -> Tensor:
-    """The token so many places on; -1 behind the ends of a row."""
-    moved_BN = torch.roll(ids_BN, -distance, dims=1)
-    if distance > 0:
-        moved_BN[:, -distance:] = -1
-    elif distance < 0:
-        moved_BN[:, :-distance] = -1
-    return moved_BN
+def padding(batch: Batch) -> Tensor:
+    """(B, N) whether a position is filled up: outside every sample, or masked."""
+    ids_BN = batch["input_ids"]
+    padding_BN = torch.zeros_like(ids_BN, dtype=torch.bool)
+    mask = batch.get("attention_mask")
+    if isinstance(mask, Tensor) and mask.shape == ids_BN.shape:
+        padding_BN |= mask == 0
+    if "sample_ids" in batch:
+        padding_BN |= batch["sample_ids"] < 0
+    return padding_BN
 
 
 def _faults(subject: Subject, batch: Batch, read: Taught, where: str) -> Iterator[Finding]:
@@ -150,11 +125,18 @@ def _faults(subject: Subject, batch: Batch, read: Taught, where: str) -> Iterato
             "leave labels of -100 out of the loss",
         )
     picture = getattr(subject.network.config, "image_token_id", None)
-    if picture is not None and (taught := read.taught & (_ahead(ids_BN, 1) == picture)).any():
+    if picture is not None and (taught := read.taught & (ahead(ids_BN, 1) == picture)).any():
         yield _finding("placeholders of pictures are taught", f"{where}, first at {_place(taught)}", "label them -100")
+    padded = read.taught & (ahead(padding(batch).long(), 1) == 1)
+    if padded.any():
+        yield _finding(
+            f"padding is taught, at {int(padded.sum())} of {total} positions",
+            f"{where}, first at {_place(padded)}",
+            "label what the attention mask leaves out -100",
+        )
     if "sample_ids" in batch:
         samples_BN = batch["sample_ids"]
-        crossing = read.taught & (_ahead(samples_BN, 1) != samples_BN)
+        crossing = read.taught & (ahead(samples_BN, 1) != samples_BN) & ~padded
         if crossing.any():
             yield _finding(
                 "the first token of a sample is taught to the last one of another",
@@ -166,7 +148,7 @@ def _faults(subject: Subject, batch: Batch, read: Taught, where: str) -> Iterato
 def _who_shifts(ids_BN: Tensor, labels_BN: Tensor) -> str:
     """What to do, by where the labels stand before the model sees them."""
     learned_BN = labels_BN != IGNORED
-    shares = {d: float((_ahead(ids_BN, d) == labels_BN)[learned_BN].float().mean()) for d in (0, 1, 2, -1)}
+    shares = {d: float((ahead(ids_BN, d) == labels_BN)[learned_BN].float().mean()) for d in (0, 1, 2, -1)}
     if shares[0] == 1:
         return (
             "the labels stand where their tokens are, so the model or the loss shifts wrongly: shift once, in the loss"

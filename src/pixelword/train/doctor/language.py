@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from pixelword.model import NeoForConditionalGeneration
 from pixelword.train.doctor.findings import Checked, Finding, checked, not_applicable
-from pixelword.train.doctor.subject import Subject, listed
+from pixelword.train.doctor.subject import Subject, listed, picture_tokens
 
 WORDS = 64
 """Tokens of text that are compared."""
@@ -74,17 +74,13 @@ def without_pre_buffer(network: PreTrainedModel) -> Iterator[None]:
 def _words(subject: Subject) -> Tensor:
     """(1, N) ids of the batches' text that the parent knows; pictures left out."""
     assert subject.parent is not None
-    config = subject.network.config
     words = subject.parent.get_input_embeddings().weight
     assert isinstance(words, Tensor)
     tokens = torch.cat([batch["input_ids"].flatten() for batch in subject.batches]).unique_consecutive()
     # A start of a picture with no picture behind it moves NEO's positions on, which the parent cannot know.
-    kinds = ("image", "video", "image_start", "image_end", "vision_start", "vision_end")
-    pictures = [getattr(config, f"{kind}_token_id", None) for kind in kinds]
     known = tokens < len(words)
-    for picture in pictures:
-        if isinstance(picture, int):
-            known &= tokens != picture
+    for picture in picture_tokens(subject.network.config):
+        known &= tokens != picture
     return tokens[known][None, :WORDS]
 
 

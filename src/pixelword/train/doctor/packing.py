@@ -1,8 +1,9 @@
 """Check: a sample in a packed row has the logits that it has alone, and no other sample can change them.
 
-Two looks, because each is blind where the other sees. The first changes one sample and demands that the others stay
-as they were, bit for bit: it finds a leak in any number format. The second runs samples alone: it finds positions that
-do not start again, as far as the number format allows.
+Two looks, because each is blind where the other sees. The first changes some samples and demands that the others stay
+as they were, bit for bit: it finds a leak in any number format. Several passes change the samples in such sets that any
+one sample is once changed without any given other. The second runs every sample alone: it finds positions that do not
+start again, as far as the number format allows.
 
 Legend: B rows · N tokens · D width.
 """
@@ -10,43 +11,31 @@ Legend: B rows · N tokens · D width.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import combinations, count, islice
+from math import comb
 
 import torch
 from torch import Tensor
 
 from pixelword.train.doctor.findings import Checked, Finding, checked, not_applicable
-from pixelword.train.doctor.subject import Batch, Subject, final_states, without_labels
-
-MOST_ALONE = 12
-"""Samples of a batch that are run alone."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One sample of a packed batch.
-
-    Attributes:
-        row, number: where it is; `number` as in `sample_ids`.
-        mask: (N,) its tokens.
-        images: the rows of `image_grid_thw` that are its pictures.
-        patches: the rows of `pixel_values` that are theirs.
-    """
-
-    row: int
-    number: int
-    mask: Tensor
-    images: slice
-    patches: slice
-
-    def __str__(self) -> str:
-        return f"sample {self.number} of row {self.row}"
+from pixelword.train.doctor.samples import Part, alone_batch, cannot_be_parted, parts
+from pixelword.train.doctor.subject import (
+    Batch,
+    Subject,
+    final_states,
+    listed,
+    picture_tokens,
+    taken,
+    without_labels,
+)
 
 
 def check_packing(subject: Subject) -> Checked:
     """See the module's text; only batches with `sample_ids` say which token is whose."""
     if not subject.packed:
         return not_applicable("packing", "the batches have no sample_ids, so packed samples cannot be told apart")
+    if reasons := [reason for batch in subject.packed if (reason := cannot_be_parted(subject, batch))]:
+        return not_applicable("packing", reasons[0])
     was_training = subject.model.training
     findings: list[Finding] = []
     compared = rows = 0
@@ -57,58 +46,22 @@ def check_packing(subject: Subject) -> Checked:
                 every = parts(subject, batch)
                 shared = [part for part in every if sum(other.row == part.row for other in every) > 1]
                 rows += len({part.row for part in shared})
+                compared += len(shared)
                 hidden_BND = _hidden(subject, batch)
-                leaks = list(_leaks(subject, batch, hidden_BND, every, number))
-                findings += leaks
-                for part in shared[:MOST_ALONE] if not leaks else ():
-                    compared += 1
-                    together = _logits(subject, hidden_BND[part.row][part.mask])
-                    alone = _logits(subject, _hidden(subject, alone_batch(batch, part))[0])
-                    difference, scale = float((together - alone).abs().max()), float(alone.abs().max())
-                    if not difference <= subject.tolerance * max(scale, 1e-3):
-                        findings.append(_differs(part, number, difference))
+                findings += list(_leaks(subject, batch, hidden_BND, shared, number)) or list(
+                    _differing(subject, batch, hidden_BND, shared, number)
+                )
     finally:
         subject.model.train(was_training)
     if not rows:
         return not_applicable("packing", "no examined row holds two samples")
-    return checked("packing", findings[:3], f"{compared} samples of {rows} rows with more than one, run alone too")
-
-
-def parts(subject: Subject, batch: Batch) -> list[Part]:
-    """The samples of a packed batch with the pictures that are theirs, in the order of the rows."""
-    config = subject.network.config
-    merge = config.vision_config.merge_size
-    grids = batch["image_grid_thw"].tolist() if "image_grid_thw" in batch else []
-    found, image, patch = [], 0, 0
-    for row, samples_N in enumerate(batch["sample_ids"]):
-        for number in samples_N[samples_N >= 0].unique_consecutive().tolist():
-            mask_N = samples_N == number
-            left = int((batch["input_ids"][row][mask_N] == config.image_token_id).sum())
-            first_image, first_patch = image, patch
-            while left > 0 and image < len(grids):
-                patches = grids[image][1] * grids[image][2]
-                left, image, patch = left - patches // merge**2, image + 1, patch + patches
-            found.append(Part(row, number, mask_N, slice(first_image, image), slice(first_patch, patch)))
-    return found
-
-
-def alone_batch(batch: Batch, part: Part) -> Batch:
-    """The sample as a batch of its own."""
-    single = {
-        name: value[part.row][part.mask][None]
-        for name, value in batch.items()
-        if isinstance(value, Tensor) and value.shape == batch["input_ids"].shape and name != "sample_ids"
-    }
-    if part.images.start < part.images.stop:
-        single["image_grid_thw"] = batch["image_grid_thw"][part.images]
-        single["pixel_values"] = batch["pixel_values"][part.patches]
-    return single
+    return checked("packing", findings[:3], f"{compared} samples of {rows} rows with more than one, each run alone too")
 
 
 def _hidden(subject: Subject, batch: Batch) -> Tensor:
     """(B, N, D) final hidden states."""
     with final_states(subject.network) as states, subject.products():
-        subject.network.base_model(**without_labels(batch))
+        subject.network.base_model(**taken(subject.network.base_model, without_labels(batch)))
     return states[-1]
 
 
@@ -118,32 +71,64 @@ def _logits(subject: Subject, hidden_ND: Tensor) -> Tensor:
     return logits_NV.float()
 
 
-def _leaks(subject: Subject, batch: Batch, hidden_BND: Tensor, every: list[Part], number: int) -> Iterator[Finding]:
-    """Change the first and the last sample of each row in turn; nobody else's states may move."""
-    for edge in (0, -1):
-        rows = {part.row: [other for other in every if other.row == part.row] for part in every}
-        changed = [in_row[edge] for in_row in rows.values() if len(in_row) > 1]
-        if not changed:
-            return
-        after_BND = _hidden(subject, _disturbed(subject, batch, changed))
-        moved_BN = (after_BND != hidden_BND).any(dim=-1)
-        for disturbed in changed:
-            for part in rows[disturbed.row]:
-                if part.number != disturbed.number and bool((moved_BN[part.row] & part.mask).any()):
-                    yield Finding(
-                        "packing",
-                        "a packed sample sees another one: its logits move when the other is changed",
-                        f"batch {number}, {part}, which sees {disturbed}",
-                        "pass sample_ids to the model, and let its mask keep samples apart",
-                    )
-                    return
+def _leaks(subject: Subject, batch: Batch, hidden_BND: Tensor, shared: list[Part], number: int) -> Iterator[Finding]:
+    """Change some samples of every row at once; nobody else's states may move. At most one finding."""
+    rows = {part.row: [other for other in shared if other.row == part.row] for part in shared}
+    turns = {
+        (part.row, part.number): passes
+        for in_row in rows.values()
+        for part, passes in zip(in_row, passes_of(len(in_row)), strict=True)
+    }
+    for turn in sorted({turn for passes in turns.values() for turn in passes}):
+        changed = [part for part in shared if turn in turns[part.row, part.number]]
+        others = [part for part in shared if turn not in turns[part.row, part.number]]
+        moved_BN = (_hidden(subject, _disturbed(subject, batch, changed)) != hidden_BND).any(dim=-1)
+        for part in others:
+            if bool((moved_BN[part.row] & part.mask).any()):
+                seen = [other for other in changed if other.row == part.row]
+                seen = [other for other in seen if _moves(subject, batch, hidden_BND, other, part)][:1] or seen
+                yield Finding(
+                    "packing",
+                    "a packed sample sees another one: its logits move when the other is changed",
+                    f"batch {number}, {part}, which sees {listed(map(str, seen))}",
+                    "pass sample_ids to the model, and let its mask keep samples apart; transformers makes such a mask"
+                    " from position_ids only without an attention_mask and with use_cache False in the configuration",
+                )
+                return
+
+
+def passes_of(samples: int) -> list[tuple[int, ...]]:
+    """For every sample the passes in which it is disturbed; of any two, each is once disturbed without the other.
+
+    That needs sets none of which holds another one: the halves of p passes, and p with enough of them for the samples
+    is the least there is (Sperner's theorem). 6 passes tell 20 samples apart, 8 tell 70.
+    """
+    passes = next(p for p in count(1) if comb(p, p // 2) >= samples) if samples > 1 else 0
+    return list(islice(combinations(range(passes), passes // 2), samples)) if passes else [()] * samples
+
+
+def _moves(subject: Subject, batch: Batch, hidden_BND: Tensor, changed: Part, part: Part) -> bool:
+    """Whether the states of one sample move when just another one is changed."""
+    after_BND = _hidden(subject, _disturbed(subject, batch, [changed]))
+    return bool((after_BND[part.row][part.mask] != hidden_BND[part.row][part.mask]).any())
+
+
+def _differing(
+    subject: Subject, batch: Batch, hidden_BND: Tensor, shared: list[Part], number: int
+) -> Iterator[Finding]:
+    """Run every sample alone and compare its logits."""
+    for part in shared:
+        together = _logits(subject, hidden_BND[part.row][part.mask])
+        alone = _logits(subject, _hidden(subject, alone_batch(batch, part))[0])
+        difference, scale = float((together - alone).abs().max()), float(alone.abs().max())
+        if not difference <= subject.tolerance * max(scale, 1e-3):
+            yield _differs(part, number, difference)
 
 
 def _disturbed(subject: Subject, batch: Batch, changed: list[Part]) -> Batch:
     """The batch with other words and other pixels in some samples; lengths and grids stay."""
-    config = subject.network.config
     ids_BN = batch["input_ids"].clone()
-    special = [getattr(config, name, None) for name in ("image_token_id", "image_start_token_id", "image_end_token_id")]
+    special = picture_tokens(subject.network.config)
     words = [word for word in ids_BN.unique().tolist() if word not in special]
     other = dict(zip(words, words[1:] + words[:1], strict=True))
     pixels = batch["pixel_values"].clone() if "pixel_values" in batch else None

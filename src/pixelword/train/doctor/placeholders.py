@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from pixelword.train.doctor.findings import Checked, Finding, checked, not_applicable
-from pixelword.train.doctor.subject import Batch, Subject
+from pixelword.train.doctor.subject import Batch, Subject, merge_size
 
 MEDIA = (
     ("image_token_id", "image_grid_thw", "pixel_values"),
@@ -25,8 +25,7 @@ def check_placeholders(subject: Subject) -> tuple[Checked, set[int]]:
         The outcome, and the numbers of the batches in which they differ: no other check can use those.
     """
     config = subject.network.config
-    merge = getattr(getattr(config, "vision_config", None), "merge_size", None)
-    merge = getattr(getattr(config, "vision_config", None), "spatial_merge_size", merge)
+    merge = merge_size(config)
     if merge is None or not isinstance(getattr(config, "image_token_id", None), int):
         reason = "the model's configuration has no image_token_id or no merge size, so placeholders cannot be counted"
         return not_applicable("placeholders", reason), set()
@@ -37,34 +36,30 @@ def check_placeholders(subject: Subject) -> tuple[Checked, set[int]]:
     broken: set[int] = set()
     placeholders = 0
     for number, batch in enumerate(subject.batches):
-        for token_name, grids_name, patches_name in MEDIA:
-            token = getattr(config, token_name, None)
+        for medium in MEDIA:
+            token = getattr(config, medium[0], None)
             if token is None:
                 continue
             placeholders += int((batch["input_ids"] == token).sum())
-            faults = list(_faults(batch, token, batch.get(grids_name), batch.get(patches_name), merge, number))
+            faults = list(_faults(batch, medium, merge, token, number))
             found += faults
             broken |= {number} if faults else set()
     return checked("placeholders", found[:3], f"{placeholders:,} placeholders"), broken
 
 
-def _faults(batch: Batch, token: int, grids: Tensor | None, patches: Any, merge: int, number: int) -> Iterator[Finding]:
+def _faults(batch: Batch, medium: tuple[str, str, str], merge: int, token: int, number: int) -> Iterator[Finding]:
     """At most one fault of a batch: the first place where pictures and placeholders part."""
-    ids_BN = batch["input_ids"]
-    runs = _runs(ids_BN == token)
+    grids, patches = batch.get(medium[1]), batch.get(medium[2])
+    runs = _runs(batch["input_ids"] == token)
     wanted = [] if grids is None else [int(time * rows * columns) // merge**2 for time, rows, columns in grids.tolist()]
-    place = next(
-        (at for at, ((_, _, length), tokens) in enumerate(zip(runs, wanted, strict=False)) if length != tokens), None
-    )
-    # Pictures that touch make one run, so single runs accuse only where the sums differ too.
-    if sum(length for _, _, length in runs) != sum(wanted):
-        if place is None:
-            what = f"{len(runs)} runs of placeholders and {len(wanted)} pictures"
-            where = f"batch {number}"
-        else:
-            row, start, length = runs[place]
-            what = f"picture {place} has {length} placeholders and {wanted[place]} tokens"
-            where = f"batch {number}, row {row}, position {start}{_sample(batch, row, start)}"
+    # Some models write words between the frames of a video.
+    frames = medium == MEDIA[1] and len(runs) > len(wanted) and sum(run[2] for run in runs) == sum(wanted)
+    if not frames and (fault := _first_parting([length for _, _, length in runs], wanted)):
+        at, what = fault
+        where = f"batch {number}"
+        if at < len(runs):
+            row, start, _ = runs[at]
+            where += f", row {row}, position {start}{_sample(batch, row, start)}"
         fix = "write out as many placeholders as the processor's grid says, and never cut a sample inside a picture"
         yield Finding("placeholders", what, where, fix)
         return
@@ -72,6 +67,26 @@ def _faults(batch: Batch, token: int, grids: Tensor | None, patches: Any, merge:
     if isinstance(patches, Tensor) and patches.ndim == 2 and len(patches) != rows:
         what = f"{len(patches)} patches where the grids say {rows}"
         yield Finding("placeholders", what, f"batch {number}", "take pixels and grids from one call of the processor")
+
+
+def _first_parting(lengths: list[int], wanted: list[int]) -> tuple[int, str] | None:
+    """The number of the first run of placeholders that is not as long as its pictures, and what is wrong.
+
+    With as many runs as pictures they belong together one by one. Pictures that touch share a run, which then has to
+    end where one of them ends.
+    """
+    pairs = zip(lengths, wanted, strict=False)
+    different = next((at for at, (run, tokens) in enumerate(pairs) if run != tokens), min(len(lengths), len(wanted)))
+    if len(lengths) == len(wanted):
+        if different == len(wanted):
+            return None
+        return different, f"picture {different} has {lengths[different]} placeholders and {wanted[different]} tokens"
+    ends = set(accumulate(wanted))
+    inside = next((at for at, end in enumerate(accumulate(lengths)) if end not in ends), None)
+    if sum(lengths) == sum(wanted) and inside is None:
+        return None
+    at = different if inside is None else inside
+    return at, f"{sum(lengths)} placeholders in {len(lengths)} runs for {len(wanted)} pictures of {sum(wanted)} tokens"
 
 
 def _runs(mask_BN: Tensor) -> list[tuple[int, int, int]]:

@@ -16,9 +16,10 @@ from pixelword.recipe import Recipe
 from pixelword.train.attention_choice import choose_attention
 from pixelword.train.doctor.examine import examine_subject
 from pixelword.train.doctor.findings import Diagnosis
-from pixelword.train.doctor.packing import Part, alone_batch, parts
+from pixelword.train.doctor.samples import Part, alone_batch, parts
+from pixelword.train.doctor.stand_in import small_recipe
 from pixelword.train.doctor.subject import Batch, Subject, as_inputs
-from pixelword.train.doctor.trial import small_recipe, trial_of
+from pixelword.train.doctor.trial import trial_of
 from pixelword.train.rates import build_optimizer
 from pixelword.train.run import compile_blocks
 from pixelword.train.setting_up import Prepared, prepare
@@ -59,6 +60,7 @@ def examine_recipe(recipe: Recipe, *, device: torch.device | None = None, trial:
         no_parent=why,
         loaders=lambda: build_loader(recipe, prepared.processor),
         precision=getattr(torch, recipe.model.dtype),
+        tokenizer=prepared.processor.tokenizer,
     )
     batches = [smaller(subject, as_inputs(batch, device)) for batch in read(prepared.loader)]
     subject = replace(subject, batches=batches)
@@ -72,8 +74,8 @@ def with_trial(subject: Subject, recipe: Recipe, prepared: Prepared, folder: Pat
     """The subject with its run in miniature."""
     if prepared.model.num_parameters() < LARGE:
         return replace(subject, trial=trial_of(recipe), trial_folder=folder)
-    little = small_recipe(recipe, prepared.model, prepared.processor, folder / "tiny-model")
-    return replace(subject, trial=trial_of(little), trial_folder=folder, stand_in=True)
+    little, told = small_recipe(recipe, prepared.model, prepared.processor, folder / "tiny-model")
+    return replace(subject, trial=trial_of(little), trial_folder=folder, stand_in=told)
 
 
 def parent_of(recipe: Recipe) -> tuple[PreTrainedModel | None, str]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from pixelword.data import PackedBatch
 from pixelword.errors import DataError
 from pixelword.train.doctor.findings import Checked, Finding, checked, not_applicable
-from pixelword.train.doctor.subject import Cursor, Subject
+from pixelword.train.doctor.subject import Cursor, Subject, listed
 
 BATCHES = 2
 """Batches before the stop, and after it."""
@@ -31,8 +31,7 @@ def check_resume(subject: Subject) -> Checked:
         notes.append(f"{BATCHES} batches of data, a stop, {BATCHES} more")
     if subject.trial is not None and subject.trial_folder is not None and not findings:
         findings += _two_runs(*subject.trial(subject.trial_folder))
-        stand_in = " of a tiny model in place of the large one" if subject.stand_in else ""
-        notes.append(f"2 + 2 steps of training{stand_in}")
+        notes.append(f"2 + 2 steps of training{subject.stand_in}")
     if not notes:
         return not_applicable("resume", "no loader with state() and load() was given")
     return checked("resume", findings, " and ".join(notes) + ", compared bit for bit")
@@ -63,7 +62,7 @@ def _two_runs(whole: Path, resumed: Path) -> list[Finding]:
     """Compare every file of the last checkpoints of the uninterrupted and of the resumed run."""
     files = [path.relative_to(run) for run in (whole, resumed) for path in run.rglob("*") if path.is_file()]
     names = sorted({str(name) for name in files if name.name not in NOT_COMPARED})
-    differing = [name for name in names if not _same_file(whole / name, resumed / name)]
+    differing = [f"{name}{parts}" for name in names if (parts := _difference(whole / name, resumed / name)) is not None]
     if not differing:
         return []
     what = "a resumed run does not end where an uninterrupted one ends"
@@ -71,13 +70,18 @@ def _two_runs(whole: Path, resumed: Path) -> list[Finding]:
     return [_finding(what, f"these files of the last checkpoint differ: {', '.join(differing)}", fix)]
 
 
-def _same_file(one: Path, other: Path) -> bool:
+def _difference(one: Path, other: Path) -> str | None:
+    """None for equal files; of tensors, the names of those that differ."""
     if not one.is_file() or not other.is_file():
-        return False
+        return " (missing)"
     if one.suffix != ".safetensors":
-        return one.read_bytes() == other.read_bytes()
+        return None if one.read_bytes() == other.read_bytes() else ""
     left, right = load_file(one), load_file(other)
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+    names = sorted(left.keys() | right.keys())
+    differing = [
+        name for name in names if name not in left or name not in right or not torch.equal(left[name], right[name])
+    ]
+    return f" ({listed(differing)})" if differing else None
 
 
 def _differences(left: Any, right: Any) -> list[str]:

@@ -5,8 +5,9 @@ Legend: B rows of a batch · N tokens of a row · D width.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -16,12 +17,28 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pixelword.data import PackedBatch
-from pixelword.errors import InputError
+from pixelword.errors import InputError, PixelWordError, is_out_of_memory
 
 Batch: TypeAlias = dict[str, Any]
 
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-8, torch.bfloat16: 6e-2, torch.float16: 1e-2}
 """Largest difference that rounding explains, as a share of the largest value."""
+
+RAISED = (
+    PixelWordError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+)
+"""What the forward of a model raises at a batch that does not fit it."""
+
+
+class ForwardFailed(InputError):
+    """The examined model raised an error of its own; a check that meets it has a finding."""
 
 
 class Cursor(Protocol):
@@ -48,8 +65,9 @@ class Subject:
         loaders: makes a new loader that stands at its first batch.
         trial: runs a few steps in a folder, whole and resumed, and gives the two last checkpoints.
         trial_folder: an empty folder for it.
-        stand_in: whether a tiny model takes the place of the real one there.
+        stand_in: which model takes the place of a large one there, in words for a note.
         precision: of products, where it is not that of the weights.
+        tokenizer: of the batches, with the chat template that they were written by; None where it is not known.
     """
 
     model: PreTrainedModel
@@ -61,8 +79,9 @@ class Subject:
     loaders: Callable[[], Cursor] | None = None
     trial: Callable[[Path], tuple[Path, Path]] | None = None
     trial_folder: Path | None = None
-    stand_in: bool = False
+    stand_in: str = ""
     precision: torch.dtype | None = None
+    tokenizer: Any = None
 
     @property
     def network(self) -> PreTrainedModel:
@@ -75,10 +94,25 @@ class Subject:
     def tolerance(self) -> float:
         return TOLERANCES.get(self.precision or next(self.model.parameters()).dtype, 1e-4)
 
-    def products(self) -> AbstractContextManager[Any]:
-        """Around every forward: the precision that training has."""
+    @contextmanager
+    def products(self) -> Iterator[None]:
+        """Around every forward: the precision that training has, and an error of the model told as one of its own.
+
+        Raises:
+            ForwardFailed: the model raised; memory that is out is not meant.
+        """
         device = next(self.model.parameters()).device.type
-        return torch.autocast(device, self.precision, enabled=self.precision not in (None, torch.float32))
+        with (
+            model_errors(),
+            torch.autocast(device, self.precision, enabled=self.precision not in (None, torch.float32)),
+        ):
+            yield
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """The model's own loss of a batch."""
+        with self.products():
+            loss: Tensor = self.model(**taken(self.network, batch)).loss
+        return loss
 
     @property
     def packed(self) -> list[Batch]:
@@ -104,8 +138,45 @@ def as_inputs(batch: PackedBatch | Mapping[str, Any], device: torch.device) -> B
     return moved
 
 
+@contextmanager
+def model_errors() -> Iterator[None]:
+    """Around a forward or a backward pass: what the model raises becomes ForwardFailed."""
+    try:
+        yield
+    except RAISED as error:
+        if isinstance(error, ForwardFailed) or is_out_of_memory(error):
+            raise
+        raise ForwardFailed(
+            f"the model raises {type(error).__name__}",
+            got=" ".join(str(error).split()),
+            fix="give what its forward takes, as its own collator and processor make it",
+        ) from error
+
+
+def taken(module: nn.Module, batch: Batch) -> Batch:
+    """The batch as arguments: `sample_ids` are ours to look at, so a forward that does not know them is spared them."""
+    known = inspect.signature(module.forward).parameters
+    if "sample_ids" in known or any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values()):
+        return batch
+    return {name: value for name, value in batch.items() if name != "sample_ids"}
+
+
 def without_labels(batch: Batch) -> Batch:
     return {name: value for name, value in batch.items() if name not in ("labels", "loss_weights")}
+
+
+def merge_size(config: Any) -> int | None:
+    """Patches along the side of a picture's token; None where the configuration does not say."""
+    vision = getattr(config, "vision_config", None)
+    merge: int | None = getattr(vision, "spatial_merge_size", getattr(vision, "merge_size", None))
+    return merge
+
+
+def picture_tokens(config: Any) -> set[int]:
+    """Ids of placeholders, and of what stands before and behind them."""
+    kinds = ("image", "video", "image_start", "image_end", "vision_start", "vision_end")
+    names = [*(f"{kind}_token_id" for kind in kinds), "boi_token_index", "eoi_token_index"]
+    return {value for name in names if isinstance(value := getattr(config, name, None), int)}
 
 
 @contextmanager

@@ -8,11 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from pixelword.convert import save_released
-from pixelword.model import NeoForConditionalGeneration, NeoProcessor, neo_tiny
 from pixelword.recipe import Recipe
 from pixelword.train.run import run_recipe
 
@@ -64,44 +61,3 @@ def trial_of(recipe: Recipe) -> Trial:
         return whole / last, resumed / last
 
     return run
-
-
-def small_recipe(recipe: Recipe, model: NeoForConditionalGeneration, processor: NeoProcessor, folder: Path) -> Recipe:
-    """The recipe with a tiny model of the same vocabulary and patches in place of its own, for a trial in little time.
-
-    Args:
-        recipe: whose data, packing, optimiser and schedule stay.
-        model, processor: of the recipe.
-        folder: where the tiny model is written.
-    """
-    text, vision = model.config.llm_config, model.config.vision_config
-    config = neo_tiny(
-        vocab_size=text.vocab_size,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        extra_num_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        patch_size=vision.patch_size,
-        vision_hidden_size=16,
-        img_context_token_id=model.config.img_context_token_id,
-        img_start_token_id=model.config.img_start_token_id,
-        eos_token_id=text.eos_token_id,
-        template=model.config.template,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        save_released(NeoForConditionalGeneration(config), processor, folder)
-    start = recipe.model.model_copy(update={"preset": None, "language_model": None, "checkpoint": str(folder)})
-    return recipe.model_copy(
-        update={
-            "model": start,
-            "learns": (".*",),
-            "lora": None,
-            "data": recipe.data.model_copy(update={"lanes": 1}),
-            "rows_per_batch": 1,
-            "rows_per_step": 1,
-        }
-    )
