@@ -64,13 +64,44 @@ point group `lmms_eval.models` finds `pixelword_neo` by itself. The class is tes
 interface; nothing here was run on the released weights. With several GPUs: `accelerate launch --num_processes 8 -m
 lmms_eval ...`.
 
+The commands are for NEO-2B. For the 9B write `pretrained=Paranioar/NEO1_0-9B-SFT`, and nothing else: the prompts, the
+bounds and the longest answer are the same. Its weights take 20.5 GB in bfloat16, so it wants a GPU of more than 24 GB.
+
 ## How NEO is asked
 
-bfloat16, greedy, at most 4096 new tokens, one question at a time, no system message. Pictures from 1,310,720 to
-4,194,304 pixels, for OCRBench from 65,536 on. `pixelword.lmms.prompts` has the wording by task. What differs from the
-released evaluation, which is VLMEvalKit: lmms-eval scores in its own way; the smaller bound for OCRBench does not stick
-to the tasks after it; MUIRBench's own layout and the Chinese wordings are not taken over. Tasks without a rule of NEO
-are asked as lmms-eval words them.
+bfloat16, greedy, at most 4096 new tokens, one question at a time, no system message, no stop strings. Pictures from
+1,310,720 to 4,194,304 pixels, for OCRBench from 65,536 on. What lmms-eval writes around a question (a request to think
+first, a header before the options, its own ending) is taken off, options get a line each, and NEO's ending is put in
+its place: `pixelword.lmms.prompts` has the rule by task, `pixelword.lmms.wording` what is taken off. A test holds the
+form of each of the 13 tasks below and the prompt that NEO's rules give for it, written by hand.
+
+Stop strings: lmms-eval gives a task without any of its own a blank line as one, which would cut long answers. It is
+never applied. Other stop strings hold only for tasks without a rule of NEO.
+
+Picture bounds: `bounds=neo`, the default, is right for the released models and for one that continues them. A model
+trained on small pictures, by a tiny recipe say, would have every picture enlarged to 1,310,720 pixels, sizes that it
+never saw: for it add `bounds=own` to `--model_args`, which takes the bounds of its own folder for all tasks. Where the
+folder's largest picture is below NEO's smallest, one of the two must be said. `min_pixels=` and `max_pixels=` set a
+bound for all tasks, whatever `bounds` says.
+
+## What differs from the released evaluation
+
+The released evaluation is VLMEvalKit. What still differs, as far as known:
+
+- Scoring is lmms-eval's. MMStar and SEED-I take the first letter of an answer. POPE is asked without a request for one
+  word, as NEO does, and lmms-eval counts nothing but a bare yes or no: count again from the logged samples (`yes` or
+  `no` anywhere) if answers are longer. HallusionBench, MMVet and MMBench ask a judge; which judge the published
+  figures had is not known.
+- The rows are those of the data sets that lmms-eval names; those of VLMEvalKit were not compared with them.
+- MMStar: rows that come from MathVista begin with `Hint: ... Question: ...`, which stays; VLMEvalKit's rows were not
+  seen.
+- MMMU: between texts and pictures the spaces are lmms-eval's. Its older versions do not say where pictures stand.
+- The smaller bound for OCRBench does not stick to the tasks after it, as it does in the released code.
+- MathVerse's wording for direct answers and MUIRBench's own layout are not taken over.
+- VizWiz, OK-VQA and MMLongBench-Doc say in lmms-eval what to answer when there is no answer. NEO's rule has no such
+  sentence, so it is taken off.
+- Tasks without a rule of NEO are asked as lmms-eval words them, without a system message. So are those that ask for
+  thoughts (`_reasoning`, `_thinking`, `_cot`), which need theirs: their scores say nothing here.
 """
 
 
@@ -170,13 +201,50 @@ HOW = {
 }
 
 
+WORKERS = """
+### By a worker
+
+`NAME_worker.py` is a copy of `pixelword/realunify/backends/worker_template.py` with the system's own code in
+`understand` and `can = ("understand",)`: these systems do not draw, so what needs drawing ends as not supported.
+`/envs/NAME` is the environment that the system's repository asks for. The command was tried with the template, which
+answers A to everything; none of these systems was met here.
+
+"""
+
+REPLIES = """
+For puzzles the same file answers into a file of replies. In the system's environment, `python replies.py held_out >
+replies.jsonl` with the script below as `replies.py`, then here `pixelword jigsaw eval held_out --replies
+replies.jsonl`:
+
+<!-- not run: it runs in the system's environment; tests/test_benchmark_docs.py runs it with the template -->
+```python
+import json
+import sys
+from pathlib import Path
+
+from hovle_worker import Model
+
+folder, model = Path(sys.argv[1]), Model()
+with (folder / "puzzles.jsonl").open(encoding="utf-8") as lines:
+    for line in lines:
+        puzzle = json.loads(line)
+        prompt = "".join(part if isinstance(part, str) else "<image>" for part in puzzle["prompt"])
+        pictures = [str(folder / file["image"]) for file in puzzle["media"]]
+        print(json.dumps({"id": puzzle["id"], "reply": model.understand(prompt, pictures, None, {})}))
+```
+
+The 13 benchmarks themselves cannot be asked of these systems from here: lmms-eval has no class for them, so use the
+scripts of their own repositories and compare with the published figures below.
+"""
+
+
 def systems(data: Data) -> str:
     """How each other system is run beside ours."""
     told = (
         "In transformers: `pixelword jigsaw eval PUZZLES --model WEIGHTS` and `pixelword realunify` take them as they "
-        "take ours; for the tables, lmms-eval has the class that is named. By a worker: the system's own code answers "
-        "in its own environment, for RealUnify as a worker process, for puzzles as a file of replies "
-        "(`pixelword jigsaw eval PUZZLES --replies FILE`). This package runs no code out of a folder of weights.\n\n"
+        "take ours. For the tables, lmms-eval has the class that is named: take the commands above with `--model NAME "
+        "--model_args pretrained=WEIGHTS`. By a worker: the system's own code answers in its own environment, with the "
+        "commands below. This package runs no code out of a folder of weights.\n\n"
     )
     rows = [
         [
@@ -188,7 +256,19 @@ def systems(data: Data) -> str:
         ]
         for name, known in data["systems"].items()
     ]
-    return told + table(["system", "how", "weights", "in lmms-eval", "why, or what to know"], rows)
+    parts = [told, table(["system", "how", "weights", "in lmms-eval", "why, or what to know"], rows), WORKERS]
+    commands = [[name, f"`{worker_command(known)}`"] for name, known in data["systems"].items() if "worker" in known]
+    return "".join([*parts, table(["system", "command"], commands), REPLIES])
+
+
+def worker_command(known: Data) -> str:
+    """The command that asks a system's own code."""
+    name = known["worker"]
+    return (
+        f"pixelword realunify run runs/{name} --data hub --accept-data-license --judge JUDGE --judge-url URL "
+        f"--understander pixelword-worker/{known.get('served', known['weights'])} "
+        f'--set models.understander.args.command="/envs/{name}/bin/python {name}_worker.py"'
+    )
 
 
 def read(name: str) -> Data:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
+from pixelword.cli.realunify import read_plan
+from pixelword.jigsaw import ImageJigsaw, image_folder, puzzles
+from pixelword.jigsaw.puzzle_files import write_puzzles
+from pixelword.jigsaw.reply_files import read_replies
 from pixelword.lmms import manner_of
+from pixelword.realunify.backends import worker_template
+from tests.jigsaw.pictures import folder_of
+from tests.test_docs_commands import parsed
 
 ROOT = Path(__file__).parents[1]
 TALK = {
@@ -108,3 +118,37 @@ def test_each_system_of_the_talk_is_run_somehow_or_said_why_not(script):
             assert known["type"] in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, name
         else:
             assert known["why"], name
+        assert ("worker" in known) == (known["how"] == "worker"), name
+
+
+def test_the_command_of_each_worker_is_a_plan(script):
+    page = script.pages()["neo_benchmarks.md"]
+    workers = [known for known in script.read("neo.yaml")["systems"].values() if known["how"] == "worker"]
+    assert len({known["worker"] for known in workers}) == 7
+    for known in workers:
+        line = script.worker_command(known)
+        assert f"`{line}`" in page
+        plan = read_plan(parsed(line))
+        assert plan.models.understander is not None
+        assert plan.models.understander.args["command"].endswith(f"{known['worker']}_worker.py")
+
+
+def test_the_script_for_replies_answers_every_puzzle(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "neo_benchmarks.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    made = list(puzzles(image_folder(folder_of(tmp_path / "in", 3)), ImageJigsaw(rows=2, columns=2), seed=0))
+    write_puzzles(made, tmp_path / "held_out")
+    seen = []
+
+    class Model(worker_template.Model):
+        def understand(self, prompt: str, pictures: list[str], seed: int | None, settings: dict[str, Any]) -> str:
+            seen.append((prompt.count("<image>"), [Path(picture).is_file() for picture in pictures]))
+            return super().understand(prompt, pictures, seed, settings)
+
+    monkeypatch.setitem(sys.modules, "hovle_worker", SimpleNamespace(Model=Model))
+    monkeypatch.setattr(sys, "argv", ["replies.py", str(tmp_path / "held_out")])
+    exec(compile(text, "replies.py", "exec"), {"__name__": "__main__"})
+    (tmp_path / "replies.jsonl").write_text(capsys.readouterr().out, encoding="utf-8")
+    assert seen == [(4, [True] * 4)] * 3
+    replies = read_replies(tmp_path / "replies.jsonl")
+    assert {name: reply.text for name, reply in replies.items()} == {puzzle.key.name: "A" for puzzle in made}

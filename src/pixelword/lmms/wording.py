@@ -52,8 +52,8 @@ def own_words(text: str, doc: object = None) -> str:
 
     Args:
         text: of a task.
-        doc: the row of the dataset, if it is at hand. MMBench's hint and question share a line in lmms-eval, and
-            TextVQA's questions lose their capitals: only the row tells what was there.
+        doc: the row of the dataset, if it is at hand. MMBench's hint and question share a line in lmms-eval,
+            ScienceQA's hint has a name, and TextVQA's questions lose their capitals: the row tells what was there.
     """
     text = text.strip()
     opening = next((opening for opening in OPENINGS if text.startswith(opening)), "")
@@ -68,8 +68,9 @@ def as_in_the_row(text: str, doc: Mapping[str, Any]) -> str:
     question, hint = doc.get("question"), doc.get("hint")
     if not isinstance(question, str) or not question:
         return text
-    if isinstance(hint, str) and hint and text.startswith(f"{hint} {question}"):
-        return f"{hint}\n{text.removeprefix(hint).lstrip()}"
+    for before in (f"{hint} ", f"Context: {hint}\n") if isinstance(hint, str) and hint else ():
+        if text.startswith(before + question):
+            return f"{hint}\n{text.removeprefix(before)}"
     capital = question.capitalize()
     return question + text.removeprefix(capital) if text.startswith(capital) else text
 
