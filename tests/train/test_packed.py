@@ -218,6 +218,8 @@ def test_data_that_ends_early_ends_the_run_and_says_so(data, tmp_path, caplog):
     assert events[-1]["event"] == "finished" and events[-1]["bad_rows"] == outcome.bad_rows
     assert outcome.finished and outcome.ended == outcome.step < 50
     assert f"the data ended after step {outcome.step} of 50" in caplog.text
+    assert f"the data ends after about {outcome.step} of 50 steps" in caplog.text, "said before the first step"
+    assert caplog.text.count("row left out") == 6, "the look ahead is silent"
     assert "of the peak rate; " in caplog.text and f"set steps={outcome.step}" in caplog.text
     done = json.loads((tmp_path / "done.json").read_text())
     assert done["ended"] == outcome.step

@@ -17,8 +17,8 @@ from pixelword.cli.main import run
 from pixelword.data import build_loader
 from pixelword.errors import ConfigError, DataError
 from pixelword.model.loss import IGNORED
+from pixelword.train.lengths import histogram_edges
 from pixelword.train.plan import PeakMemory, Plan, Probe, estimate, plan_recipe, read_lengths
-from pixelword.train.plan.lengths import histogram_edges
 from pixelword.train.plan.probe import shortened
 from pixelword.train.run import run_recipe
 from tests.model.processors import small_processor
@@ -82,7 +82,6 @@ def test_a_run_is_planned_no_further_than_its_data(folder):
     run = run_recipe(recipe, folder / "until-the-end")
     assert (plan.steps, plan.wanted_steps) == (run.ended, 1000)
     assert plan.samples == pytest.approx(plan.steps * 4 * 90 / lengths.mean)
-    assert plan.last_rate > 0.9, "the cosine had hardly begun"
 
 
 def test_reading_stops_at_the_wanted_number_and_refuses_no_data(folder):

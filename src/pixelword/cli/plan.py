@@ -41,13 +41,13 @@ def plan(
 
         from pixelword.recipe import load_recipe
         from pixelword.train import write_json
+        from pixelword.train.lengths import said_end
         from pixelword.train.plan import plan_recipe
 
     if out.is_dir():
         raise ConfigError("the file for the numbers is a folder", got=out, fix=f"--out {out / 'plan.json'}")
-    planned = plan_recipe(
-        load_recipe(recipe, setting or []), where=out.parent, ranks=ranks, steps=steps, samples=samples, seconds=seconds
-    )
+    settings = load_recipe(recipe, setting or [])
+    planned = plan_recipe(settings, where=out.parent, ranks=ranks, steps=steps, samples=samples, seconds=seconds)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_json(out, planned.as_json())
     console = Console()
@@ -56,16 +56,8 @@ def plan(
     if planned.disk_bytes > planned.free_bytes:
         console.print("the disk is too small for this run", style="bold red")
     if planned.steps < planned.wanted_steps:
-        console.print(end_of_data(planned), style="bold red")
+        console.print(said_end(settings, planned.steps), style="bold red")
     typer.echo(f"\nall numbers: {out}")
-
-
-def end_of_data(planned: Plan) -> str:
-    """What it means that the sources have no more rows."""
-    return (
-        f"the data ends after about {planned.steps:,} of {planned.wanted_steps:,} steps, at {planned.last_rate:.0%} of"
-        f" the peak rate: set steps={planned.steps} (and optimizer.warmup_steps below it), or more epochs"
-    )
 
 
 def histogram(lengths: Lengths) -> Table:

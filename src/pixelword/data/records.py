@@ -94,10 +94,12 @@ class BadRows:
 
     Attributes:
         counts: source -> reason -> rows.
+        silent: counts only; for a look ahead at rows that are read once more.
     """
 
     policy: Literal["skip", "fail"] = "skip"
     counts: dict[str, Counter[str]] = field(default_factory=dict)
+    silent: bool = False
 
     def report(self, source: str, name: str, error: RowError) -> None:
         """Count a row.
@@ -108,7 +110,8 @@ class BadRows:
         self.counts.setdefault(source, Counter())[error.reason] += 1
         if self.policy == "fail":
             raise error
-        logger.warning("row left out: %s: %s: %s", name, error.reason, " ".join(str(error).split()))
+        if not self.silent:
+            logger.warning("row left out: %s: %s: %s", name, error.reason, " ".join(str(error).split()))
 
     @property
     def total(self) -> int:

@@ -39,6 +39,7 @@ from pixelword.train import checkpoints, learns
 from pixelword.train.board import has_tensorboard, tensorboard_callback
 from pixelword.train.deepspeed_placement import Zero
 from pixelword.train.deepspeed_settings import fitted, plain_processes
+from pixelword.train.lengths import early_end
 from pixelword.train.packed import PackedTrainer
 from pixelword.train.parallel import lost_worker_explained, refuse_other_sharding
 from pixelword.train.parallel_placement import Spread
@@ -255,6 +256,8 @@ def begin(trainer: PackedTrainer, marked: checkpoints.Marked | None, changes: li
         trainer.add_callback(tensorboard_callback(run, marked.step if marked else 0))
     table = learns.as_text(prepared.parts)
     logger.info("stage %s: %d steps\n%s", recipe.name, recipe.steps, table)
+    if marked is None and (end := early_end(recipe, prepared.processor)):
+        logger.warning(end)
     if recipe.retention is None:
         logger.info("whether the language model is kept is not measured; set retention.text to held-out rows for that")
     write_whole(run / "recipe.yaml", resolved(recipe))

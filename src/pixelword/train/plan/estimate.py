@@ -11,9 +11,8 @@ from typing import Any
 from pixelword.data import build_loader
 from pixelword.errors import ConfigError
 from pixelword.recipe import Recipe, fingerprint
-from pixelword.train.plan.lengths import Lengths, read_lengths
+from pixelword.train.lengths import Lengths, read_lengths
 from pixelword.train.plan.probe import Probe, probe
-from pixelword.train.rates import rate_share
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,6 @@ class Plan:
         fingerprint: of the recipe.
         steps: of the run; fewer than the recipe's where the data was read and ends before them.
         wanted_steps: of the recipe.
-        last_rate: of the last step, as a share of the peak.
         ranks: processes that it is planned for; their exchange of gradients is not in the times.
         lengths: what the data is like.
         probe: what was measured.
@@ -44,7 +42,6 @@ class Plan:
     fingerprint: str
     steps: int
     wanted_steps: int
-    last_rate: float
     ranks: int
     lengths: Lengths
     probe: Probe
@@ -118,7 +115,6 @@ def estimate(recipe: Recipe, lengths: Lengths, measured: Probe, *, ranks: int, f
         fingerprint=fingerprint(recipe),
         steps=steps,
         wanted_steps=recipe.steps,
-        last_rate=rate_share(recipe, max(0, steps - 1)),
         ranks=ranks,
         lengths=lengths,
         probe=measured,

@@ -8,10 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pixelword.data import PackedLoader, Sample
+from pixelword.data import PackedLoader, Sample, build_loader
 from pixelword.data.packing import Packer
 from pixelword.errors import DataError
+from pixelword.model import NeoProcessor
 from pixelword.model.loss import IGNORED
+from pixelword.recipe import Recipe
+from pixelword.train.rates import rate_share
+
+SOON, SECONDS = 4000, 5.0
+"""Samples and seconds that a run reads ahead to see whether its data ends early."""
 
 QUANTILES = {"median": 0.5, "90 %": 0.9, "99 %": 0.99}
 
@@ -128,3 +134,26 @@ def histogram_edges(longest: int) -> tuple[int, ...]:
     while edges[-1] < longest:
         edges.append(edges[-1] * 3 // 2 if edges[-1] & (edges[-1] - 1) == 0 else edges[-1] * 4 // 3)
     return tuple(edges)
+
+
+def said_end(recipe: Recipe, steps: int) -> str:
+    """What it means that the data ends before the schedule does."""
+    share = rate_share(recipe, max(0, steps - 1))
+    return (
+        f"the data ends after about {steps:,} of {recipe.steps:,} steps, at {share:.0%} of the peak rate: set"
+        f" steps={steps} (and optimizer.warmup_steps below it), or more epochs"
+    )
+
+
+def early_end(recipe: Recipe, processor: NeoProcessor) -> str:
+    """`said_end` if a look ahead meets the end of all data, else nothing. Sources that are read for ever have none."""
+    if any(source.epochs is None and source.weight for source in recipe.data.sources):
+        return ""
+    loader = build_loader(recipe, processor)
+    loader.bad.silent, loader.bad.policy = True, "skip"
+    try:
+        lengths = read_lengths(loader, samples=SOON, seconds=SECONDS)
+    except DataError:  # the run itself will meet it, and say what became of it
+        return ""
+    steps = lengths.rows // recipe.rows_per_step
+    return said_end(recipe, steps) if lengths.ended and 0 < steps < recipe.steps else ""
