@@ -103,7 +103,8 @@ def saved(tmp_path_factory) -> tuple[Path, dict[str, list[float]]]:
     reads = [(f"zero{stage}", stage, {}) for stage in STAGES] + [(f"half{stage}", stage, HALF) for stage in STAGES]
     reads += [(name, stage, {}) for name in ("one", "fsdp") for stage in STAGES]
     reads += [(f"zero{stage}", 0, {}) for stage in STAGES]
-    reads += [("zero3", 1, {}), ("zero1", 3, {"offload_optimizer": {"device": "cpu"}})]
+    elsewhere = {key: {"device": "cpu"} for key in ("offload_optimizer", "offload_param")}
+    reads += [("zero3", 1, {}), ("zero1", 3, elsewhere)]
     calls = [("written", folder / name, stage, named) for name, (stage, named) in wrote.items()]
     calls += [("read", folder / name, stage, named) for name, stage, named in reads]
     first, second = in_processes(2, jobs.exchanged, calls, 3)
