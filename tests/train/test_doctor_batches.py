@@ -19,6 +19,7 @@ from pixelword.model.loss import IGNORED
 from pixelword.model.special_tokens import SpecialTokens
 from pixelword.train import select
 from pixelword.train.doctor import Diagnosis, examine
+from pixelword.train.doctor.labels import check_labels
 from pixelword.train.doctor.packing import passes_of
 from pixelword.train.doctor.placeholders import check_placeholders
 from pixelword.train.doctor.subject import Subject
@@ -238,14 +239,36 @@ def test_users_turns_that_are_taught_are_told_where_the_chat_template_marks_them
     case = text_case(TWENTY)
     for everything in (False, True):
         batch = conversation(words, everything=everything)
-        diagnosis = examine(case.model, [batch], learns=case.learns, tokenizer=words)
-        assert diagnosis.findings == (), str(diagnosis)
-        assert [warning.check for warning in diagnosis.warnings] == ["labels"] * everything, str(diagnosis)
-        note = next(one.note for one in diagnosis.checks if one.check == "labels")
-        assert ("100% of the words" in note) == everything
-        assert ("0 in users' turns" in note) == (not everything)
+        told = check_labels(Subject(case.model, [batch], tokenizer=words))
+        assert told.findings == ()
+        assert told.status == ("warning" if everything else "sound"), told
+        assert ("100% of the words" in told.note) == everything
+        assert ("0 in users' turns" in told.note) == (not everything)
     said = words.decode(batch["input_ids"][users_words(batch, turn_heads(words))])
     assert said.replace("\n", "") == "what<|im_end|>and that<|im_end|>" * 2
-    assert "prompts too" in next(
-        one.note for one in examine(case.model, [batch], learns=case.learns).checks if one.check == "labels"
-    )
+    assert check_labels(Subject(case.model, [batch])).note.endswith("100% of the words: prompts too, if there are any")
+
+
+CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+OPENED = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "known"),
+    [
+        (CHATML + OPENED, True),
+        ("<|im_start|>system\nBe kind.<|im_end|>\n" + CHATML + OPENED, True),
+        (CHATML, False),  # nothing opens an answer
+        ("{% for m in messages %}{{ m.content[0].text }}{% endfor %}" + OPENED, False),
+        ("{{ raise_exception('tools are needed') }}", False),
+        (None, False),
+    ],
+)
+def test_heads_of_turns_are_read_off_a_template_or_not_known(template, known):
+    words = tokenizer()
+    words.chat_template = template
+    heads = turn_heads(words)
+    assert (heads is not None) == known
+    if heads is not None:
+        assert words.decode(heads.user) == "<|im_start|>user"
+        assert words.decode(heads.assistant) == "<|im_start|>assistant"

@@ -16,8 +16,9 @@ from pixelword.data import PackedLoader
 from pixelword.errors import DataError
 from pixelword.model import neo_tiny
 from pixelword.recipe import Recipe
-from pixelword.train import checkpoints, first_stage
-from pixelword.train.doctor import examine_recipe, recipes, stand_in
+from pixelword.train import checkpoints, doctor, first_stage
+from pixelword.train.doctor import Diagnosis, Finding, examine_recipe, recipes, stand_in
+from pixelword.train.doctor.findings import checked
 from pixelword.train.doctor.resume import check_resume
 from pixelword.train.doctor.subject import Subject
 from pixelword.train.learns import PartLearns
@@ -145,6 +146,21 @@ def test_the_command_ends_with_1_and_says_what_where_and_how(folder, tmp_path, m
         assert words in said
     kept = json.loads((tmp_path / "deep" / "findings.json").read_text())
     assert [check["status"] for check in kept["checks"]].count("faulty") == 1
+
+
+def test_a_warning_is_shown_and_lets_the_command_end_with_0(folder, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(first(folder).model_dump(mode="json")))
+    idle = Finding("gradients", "3 parameters train, and stand idle", "a head", "freeze them")
+    found = Diagnosis((checked("gradients", [], "looked at", warnings=[idle]),))
+    monkeypatch.setattr(doctor, "examine_recipe", lambda *given, **more: found)
+    with pytest.raises(SystemExit) as leaving:
+        run(["doctor", str(file), "--device", "cpu", "--out", str(tmp_path / "findings.json")])
+    assert leaving.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "warning" in said and "gradients: 3 parameters train, and stand idle where: a head fix: freeze them" in said
+    kept = json.loads((tmp_path / "findings.json").read_text())["checks"][0]
+    assert kept["status"] == "warning" and kept["findings"] == [] and kept["warnings"][0]["where"] == "a head"
 
 
 def test_a_recipe_without_a_parent_or_without_rows_says_so(folder):

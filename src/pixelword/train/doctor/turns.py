@@ -26,7 +26,7 @@ def turn_heads(tokenizer: Any) -> TurnHeads | None:
     """The heads that the template writes; None without a template, or with one that marks turns in another way."""
     words = getattr(tokenizer, "tokenizer", tokenizer)  # a processor holds one
     template = getattr(tokenizer, "chat_template", None) or getattr(words, "chat_template", None)
-    if template is None:
+    if not isinstance(template, str):
         return None
     asked = [{"role": "user", "content": QUESTION}]
     answered = [*asked, {"role": "assistant", "content": ANSWER}]
