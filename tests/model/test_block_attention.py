@@ -53,6 +53,17 @@ def test_blocks_give_the_values_and_gradients_of_the_whole_table(lengths, block,
         assert torch.allclose(mine, theirs, atol=1e-5)
 
 
+def test_under_autocast_it_computes_in_its_precision_and_gradients_keep_theirs():
+    table = block_table(row_blocks(packed_layout(small_model(), [3, 4]), 4))
+    shapes = {(2, 4, 7, 8): torch.float32, (2, 2, 7, 8): torch.float32, (2, 2, 7, 4): torch.bfloat16}
+    inputs = [torch.randn(shape, dtype=dtype, requires_grad=True) for shape, dtype in shapes.items()]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = block_attention(*inputs, table, 0.3)
+    assert torch.equal(found, block_attention(*(x.bfloat16() for x in inputs), table, 0.3))
+    gradients = torch.autograd.grad(found.float().sum(), inputs)
+    assert [gradient.dtype for gradient in gradients] == list(shapes.values())
+
+
 def test_long_samples_do_not_keep_their_probabilities():
     side = int(SAVED_PAIRS**0.5) + 1
     blocks = [RowBlock(slice(0, side), slice(0, side), torch.ones(1, 1, side, side, dtype=torch.bool))]
