@@ -98,6 +98,16 @@ def test_what_a_pattern_names_on_its_own_is_missed_even_if_it_stands_idle():
     assert [(one.check, one.what[:12]) for one in diagnosis.findings] == [("gradients", "2 parameters")]
 
 
+def test_a_tower_that_no_batch_needs_is_a_warning_and_a_fault_where_it_was_named():
+    model, words = llava(), batch()
+    text = {name: value[:, 5:] for name, value in words.items() if name != "pixel_values"}
+    diagnosis = examine(model, [text])
+    assert diagnosis.findings == (), str(diagnosis)
+    assert diagnosis.warnings[0].where == "model.vision_tower, model.multi_modal_projector"
+    diagnosis = examine(model, [text], learns=[r"model\.vision_tower\..*", r"(?!model\.vision_tower).*"])
+    assert ["modules never run" in finding.where for finding in diagnosis.findings] == [True], str(diagnosis)
+
+
 class Cut(nn.Module):
     """Keeps what a module computes and lets no gradient through."""
 
