@@ -148,6 +148,15 @@ def test_the_command_ends_with_1_and_says_what_where_and_how(folder, tmp_path, m
     assert [check["status"] for check in kept["checks"]].count("faulty") == 1
 
 
+def test_a_folder_in_place_of_the_file_is_refused_before_the_work(folder, tmp_path, capsys):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(first(folder).model_dump(mode="json")))
+    with pytest.raises(SystemExit) as leaving:
+        run(["doctor", str(file), "--out", str(tmp_path)])
+    assert leaving.value.code == 2
+    assert "the file to write is a folder" in capsys.readouterr().err
+
+
 def test_a_warning_is_shown_and_lets_the_command_end_with_0(folder, tmp_path, monkeypatch, capsys):
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(first(folder).model_dump(mode="json")))

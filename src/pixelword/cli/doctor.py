@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelword.cli.extras import needs
+from pixelword.cli.extras import needs, refuse_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,6 +42,7 @@ def doctor(
         from pixelword.train import write_json
         from pixelword.train.doctor import examine_recipe
 
+    refuse_folder(out)
     diagnosis = examine_recipe(load_recipe(recipe, setting or []), device=device_named(device), trial=trial)
     console = Console()
     console.print(outcomes(diagnosis))

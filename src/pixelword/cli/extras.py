@@ -1,11 +1,12 @@
-"""A missing optional library becomes a sentence that says what to install."""
+"""What commands look at before they work: a missing library, a place that cannot be written, as sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from pixelword.errors import MissingExtra
+from pixelword.errors import ConfigError, MissingExtra
 
 
 @contextmanager
@@ -25,3 +26,15 @@ def needs(extra: str) -> Iterator[None]:
         if library in ("", "pixelword"):
             raise
         raise MissingExtra(library, extra) from error
+
+
+def refuse_folder(file: Path | None) -> None:
+    """For a file that is written after long work.
+
+    Raises:
+        ConfigError: a folder lies there.
+    """
+    if file is not None and file.is_dir():
+        raise ConfigError(
+            "the file to write is a folder", got=file, fix=f"name a file in it, such as {file / 'it.json'}"
+        )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelword.cli.extras import needs
-from pixelword.errors import ConfigError
+from pixelword.cli.extras import needs, refuse_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,8 +43,7 @@ def plan(
         from pixelword.train.lengths import said_end
         from pixelword.train.plan import plan_recipe
 
-    if out.is_dir():
-        raise ConfigError("the file for the numbers is a folder", got=out, fix=f"--out {out / 'plan.json'}")
+    refuse_folder(out)
     settings = load_recipe(recipe, setting or [])
     planned = plan_recipe(settings, where=out.parent, ranks=ranks, steps=steps, samples=samples, seconds=seconds)
     out.parent.mkdir(parents=True, exist_ok=True)
