@@ -304,6 +304,8 @@ FROM_THE_FIRST = {"warmup_steps": 0}
 @pytest.fixture(scope="module")
 def by_ranks(data, tmp_path_factory) -> Path:
     """Four rows per step as ranks x accumulation, in all three weightings."""
+    if torch.__version__ < "2.7":
+        pytest.skip("models are spread over processes on CPUs from torch 2.7 on")
     folder = tmp_path_factory.mktemp("ranks")
     for ranks in (1, 2, 4):
         runs = [
