@@ -220,6 +220,36 @@ def test_a_source_without_one_good_row_ends_early_however_long_it_is(tmp_path, c
     assert caplog.text.count("row left out: pictures.jsonl") == HOPELESS
 
 
+def test_many_bad_rows_among_good_ones_end_no_run_and_no_resume(tmp_path, monkeypatch):
+    """The limit is of each lane from its beginning, not of all lanes together or of a run that went on."""
+    monkeypatch.setattr("pixelword.data.loader.HOPELESS", 30)
+    rows = [{"text": f"{number}" if number % 3 == 0 else ""} for number in range(300)]
+    (tmp_path / "pictures.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "texts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    changes = {"source": {"epochs": None}, "data": {"lanes": 8, "pool": 4}, "rows_per_step": 8}
+    read = loader(tmp_path, **changes)
+    for _ in range(6):
+        state = json.loads(json.dumps(read.state()))
+        again = loader(tmp_path, **changes)
+        again.load(state)
+        same([read.next() for _ in range(8)], [again.next() for _ in range(8)])
+    assert read.bad.total > 10 * 30
+
+
+def test_the_count_of_a_hopeless_source_goes_on_with_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("pixelword.data.loader.HOPELESS", 60)
+    (tmp_path / "pictures.jsonl").write_text('{"text": ""}\n' * 300)
+    (tmp_path / "texts.jsonl").write_text("\n".join(json.dumps({"text": f"{number}" * 30}) for number in range(300)))
+    changes = {"source": {"epochs": 2}, "data": {"lanes": 1, "pool": 4}, "rows_per_step": 1}
+    read = loader(tmp_path, **changes)
+    lane = read.lanes[0]
+    lane._before_good["pictures"] = 59
+    again = loader(tmp_path, **changes)
+    again.load(json.loads(json.dumps(read.state())))
+    with pytest.raises(DataError, match="could be used so far"):
+        again.next()
+
+
 def test_shares_are_of_rows_that_can_be_used(tmp_path):
     rows = [{"text": f"{number}" if number % 10 == 0 else ""} for number in range(400)]
     (tmp_path / "pictures.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -141,6 +141,21 @@ def test_lanes_in_step_read_every_row_once_and_a_lane_far_behind_lets_no_more_wa
     assert names(streams[3]) == expected
 
 
+def test_lanes_that_drift_apart_for_ever_let_no_more_wait(caplog):
+    """Shares of 3, 3, 2 and 2 rows: after so many rows each the lanes are in different epochs. Witness: each alone."""
+
+    def lanes(turns: Turns | None) -> list[Stream]:
+        return [Stream(Numbers(10), lane=lane, lanes=4, pool=3, turns=turns) for lane in range(4)]
+
+    turns = Turns(Numbers(10), 4, range(4), most=40)
+    together, alone = lanes(turns), lanes(None)
+    for _ in range(30):
+        for one, other in zip(together, alone, strict=True):
+            assert names(one, 7) == names(other, 7)
+        assert len(turns._readings) <= 2
+        assert sum(len(queue.rows) for reading in turns._readings.values() for queue in reading.queues.values()) <= 20
+
+
 def test_an_error_while_one_lane_reads_is_not_the_end_for_another():
     class Breaks(Numbers):
         broken = True

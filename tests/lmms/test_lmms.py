@@ -276,6 +276,7 @@ def test_names_are_matched_by_whole_words():
     assert manner_of("ocrbench_v2") is MANNERS["ocrbench"]
     assert manner_of("videomme") is None
     assert manner_of("mme_sci_image") is None
+    assert manner_of("amber_g") is None, "it asks for a description"
 
 
 def test_tasks_that_ask_for_thoughts_are_not_neos():

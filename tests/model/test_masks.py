@@ -148,6 +148,7 @@ def test_row_blocks_are_cut_at_samples_and_pictures_if_that_spares_enough():
     layout = token_layout(
         small_config(), torch.tensor([ids]), grids_of(torch.tensor(grids)), sample_ids=torch.tensor([sample])
     )
+    assert len(row_blocks(layout, worth=0)) == 14
     found = [((rows.start, rows.stop), (keys.start, keys.stop)) for rows, keys, _ in row_blocks(layout)]
     assert found == [
         *[((0, 100), (0, 100)), ((100, 200), (0, 200)), ((200, 300), (0, 300))],

@@ -224,6 +224,10 @@ def test_data_that_ends_early_ends_the_run_and_says_so(data, tmp_path, caplog):
     done = json.loads((tmp_path / "done.json").read_text())
     assert done["ended"] == outcome.step
     assert (tmp_path / "model").is_dir()
+    (tmp_path / "done.json").unlink()
+    again = run_recipe(recipe(data, source=source, steps=50), tmp_path)
+    assert (again.step, again.finished) == (outcome.step, True)
+    assert again.bad_rows, "those up to the checkpoint are told once more"
 
 
 def test_data_without_a_single_step_is_refused_and_no_model_is_written(data, tmp_path):

@@ -17,7 +17,7 @@ from pixelword.cli.main import run
 from pixelword.data import build_loader
 from pixelword.errors import ConfigError, DataError
 from pixelword.model.loss import IGNORED
-from pixelword.train.lengths import histogram_edges
+from pixelword.train.lengths import early_end, histogram_edges, steps_of_data
 from pixelword.train.plan import PeakMemory, Plan, Probe, estimate, plan_recipe, read_lengths
 from pixelword.train.plan.probe import shortened
 from pixelword.train.run import run_recipe
@@ -82,6 +82,22 @@ def test_a_run_is_planned_no_further_than_its_data(folder):
     run = run_recipe(recipe, folder / "until-the-end")
     assert (plan.steps, plan.wanted_steps) == (run.ended, 1000)
     assert plan.samples == pytest.approx(plan.steps * 4 * 90 / lengths.mean)
+
+
+def test_data_ends_with_the_first_rank_that_has_no_more(folder):
+    """Witness: the loaders of both ranks, read to their ends; the lanes have unequal rows."""
+    (folder / "odd.jsonl").write_text("\n".join(json.dumps({"text": f"{n} " + "z" * (5 * (n % 4))}) for n in range(90)))
+    recipe = small_recipe(folder, source={"path": str(folder / "odd.jsonl"), "epochs": 1}, steps=1000)
+    lengths = read_lengths(build_loader(recipe, small_processor()), samples=10**6, seconds=60)
+    ends = []
+    for rank in range(2):
+        loader = build_loader(recipe, small_processor(), rank=rank, ranks=2)
+        ends.append(sum(1 for _ in loader) // 2)
+    assert steps_of_data(lengths, recipe, ranks=2) == min(ends) < 1000
+    assert f"after about {min(ends)} of" in early_end(recipe, small_processor(), ranks=2)
+    assert early_end(small_recipe(folder), small_processor(), ranks=1) == "", "sources that are read for ever"
+    few = small_recipe(folder, source={"epochs": 1}, steps=2, optimizer={"warmup_steps": 0})
+    assert early_end(few, small_processor(), ranks=1) == "", "the rows suffice"
 
 
 def test_reading_stops_at_the_wanted_number_and_refuses_no_data(folder):

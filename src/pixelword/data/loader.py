@@ -54,7 +54,8 @@ class Lane:
         self.mixture, self.encoder, self.packer, self.bad = mixture, encoder, packer, bad
         # Of each source: the epoch, and the samples that it gave in it.
         self._good: dict[str, list[int]] = {}
-        self._found: set[str] = set()
+        # Of each source: its bad rows in this lane before the first good one; None once there was one.
+        self._before_good: dict[str, int | None] = {}
 
     def row(self) -> list[Sample]:
         """The next row; empty when the data has ended."""
@@ -70,17 +71,20 @@ class Lane:
                 self._refuse_hopeless(record.source)
                 continue
             self._good[record.source][1] += 1
-            self._found.add(record.source)
+            self._before_good[record.source] = None
             self.packer.add(sample, len(sample))
         return self.packer.row()
 
     def _refuse_hopeless(self, name: str) -> None:
         """Stop early where not one row is good, rather than after all of a large data set and as many warnings."""
-        bad = self.bad.counts[name]
-        if name not in self._found and bad.total() >= HOPELESS:
+        before = self._before_good.get(name, 0)
+        if before is None:
+            return
+        self._before_good[name] = before + 1
+        if before + 1 >= HOPELESS:
             raise DataError(
                 f"no row of source {name!r} could be used so far",
-                got=dict(bad),
+                got=dict(self.bad.counts[name]),
                 fix="look at the reasons in the log; often the root of its pictures is wrong",
             )
 
@@ -116,6 +120,7 @@ class Lane:
             "mixture": self.mixture.state(),
             "waiting": waiting,
             "good": {k: list(v) for k, v in self._good.items()},
+            "before_good": dict(self._before_good),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -126,6 +131,7 @@ class Lane:
         """
         self.mixture.load(state["mixture"])
         self._good = {source: list(counts) for source, counts in state["good"].items()}
+        self._before_good = dict(state.get("before_good", dict.fromkeys(state["good"])))
         records: dict[tuple[str, int, int], Record] = {}
         for stream in self.mixture.streams:
             name = stream.source.name

@@ -117,7 +117,8 @@ class Turns:
             start: address of the first row that is wanted, or (0, 0, 0).
         """
         self._say_what_it_costs()
-        if epoch not in self._readings and share in self.here:
+        if share in self.here and epoch > max(self._readings, default=-1):
+            self._forget_all_but_the_newest()
             queues = {lane: _Queue(self.most) for lane in self.here}
             self._readings[epoch] = _Reading(self._all(order, start), start, queues)
         reading = self._readings.get(epoch)
@@ -131,6 +132,17 @@ class Turns:
             del reading.queues[share]
             if not reading.queues and self._readings.get(epoch) is reading:
                 del self._readings[epoch]
+
+    def _forget_all_but_the_newest(self) -> None:
+        """Lanes drift apart, and some shares are never claimed: what waits for those would wait for ever.
+
+        Lanes that are in the midst of an older reading go on with it; others that come to it read by themselves.
+        """
+        for epoch in sorted(self._readings)[:-1]:
+            reading = self._readings.pop(epoch)
+            for share in reading.unclaimed:
+                del reading.queues[share]
+            reading.unclaimed.clear()
 
     def _together(self, reading: _Reading, share: int, order: Sequence[int], start: Address) -> Iterator[Found]:
         before = self._alone(share, order, start) if start < reading.start else iter(())

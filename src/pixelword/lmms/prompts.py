@@ -63,7 +63,7 @@ MANNERS: dict[str, Manner | None] = {
     "mmmu": replace(CHOICE, doubled=True),
     "mmmu_pro": CHOICE,
     **dict.fromkeys(("mmbench", "mmstar", "seedbench", "ai2d", "realworldqa", "scienceqa", "blink"), CHOICE),
-    "mme_sci": None,
+    **dict.fromkeys(("mme_sci", "amber_g"), None),
     **dict.fromkeys(("mme", "hallusion_bench", "amber"), Manner(YES_NO, joint=" ")),
     "pope": PLAIN,
     **dict.fromkeys(("textvqa", "docvqa", "chartqa", "infovqa", "ocrvqa", "gqa", "dude", "slidevqa"), WORD),

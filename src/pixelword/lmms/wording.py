@@ -23,6 +23,7 @@ OPENINGS = (
 
 ENDINGS = (
     "Answer with the option's letter from the given choices directly",
+    "Answer with the option letter from the given choices directly",
     "Answer with the option letter only",
     "Answer with a single word or phrase",
     "Answer with a single word or phrase. If the answer is not in the document, answer 'Not answerable'",

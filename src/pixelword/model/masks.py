@@ -100,11 +100,7 @@ def _row_spans(first: Tensor, last: Tensor, block: int, worth: int) -> list[tupl
         for rows in (slice(*two) for two in pairwise(inner)):
             keys = slice(min(lowest[rows]), max(highest[rows]) + 1)
             joined = _joined(spans[-1], (rows, keys)) if spans else None
-            if (
-                joined
-                and _length(joined[0]) <= block
-                and _pairs(joined) <= _pairs(spans[-1], (rows, keys)) + WORTH_A_CUT
-            ):
+            if joined and _length(joined[0]) <= block and _pairs(joined) <= _pairs(spans[-1], (rows, keys)) + worth:
                 spans[-1] = joined
             else:
                 spans.append((rows, keys))

@@ -65,11 +65,19 @@ def plain_processes() -> Iterator[dict[str, Any] | None]:
             fix="pip install deepspeed, or start with torchrun, which spreads the model by FSDP2",
         )
     configuration = read_configuration()
-    del os.environ[USE]
-    try:
+    with unasked():
         yield configuration
+
+
+@contextmanager
+def unasked() -> Iterator[None]:
+    """As if DeepSpeed had not been asked for."""
+    asked = os.environ.pop(USE, None)
+    try:
+        yield
     finally:
-        os.environ[USE] = asked
+        if asked is not None:
+            os.environ[USE] = asked
 
 
 def read_configuration() -> dict[str, Any]:

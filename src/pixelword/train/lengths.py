@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -9,15 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from pixelword.data import PackedLoader, Sample, build_loader
+from pixelword.data.files import is_elsewhere
 from pixelword.data.packing import Packer
 from pixelword.errors import DataError
 from pixelword.model import NeoProcessor
 from pixelword.model.loss import IGNORED
-from pixelword.recipe import Recipe
+from pixelword.recipe import Recipe, SourceSettings
 from pixelword.train.rates import rate_share
 
-SOON, SECONDS = 4000, 5.0
-"""Samples and seconds that a run reads ahead to see whether its data ends early."""
+SOON, SECONDS, SMALL_POOL = 4000, 5.0, 64
+"""Samples, seconds and rows of a pool of the look ahead of a run at whether its data ends early."""
 
 QUANTILES = {"median": 0.5, "90 %": 0.9, "99 %": 0.99}
 
@@ -28,6 +30,7 @@ class Lengths:
 
     Attributes:
         samples, rows: read, and packed from them; some samples may still wait for a row.
+        rows_of_lanes: the rows of each lane.
         edges, counts: of the histogram; bin k holds the samples of more than edges[k] and at most edges[k + 1] tokens.
         mean: tokens of a sample.
         quantiles: tokens by name of the quantile.
@@ -44,6 +47,7 @@ class Lengths:
 
     samples: int
     rows: int
+    rows_of_lanes: tuple[int, ...]
     edges: tuple[int, ...]
     counts: tuple[int, ...]
     mean: float
@@ -71,13 +75,14 @@ class Listening(Packer[Sample]):
         self.heard.append(item)
 
 
-def read_lengths(loader: PackedLoader, *, samples: int, seconds: float) -> Lengths:
+def read_lengths(loader: PackedLoader, *, samples: int, seconds: float, rows: float = math.inf) -> Lengths:
     """Read rows of the loader's lanes in turn; no picture is decoded. The loader is used up.
 
     Args:
         loader: at its start.
         samples: how many are enough.
-        seconds: no new row is begun after so long.
+        seconds: no new row is begun after so long, if there is one.
+        rows: how many are enough.
 
     Raises:
         DataError: no sample at all.
@@ -88,13 +93,20 @@ def read_lengths(loader: PackedLoader, *, samples: int, seconds: float) -> Lengt
     for lane, packer in zip(lanes, packers, strict=True):
         lane.packer = packer
     lengths: list[int] = []
-    rows = packed = pictures = learned = images = 0
+    packed = pictures = learned = images = 0
+    rows_of = [0] * len(lanes)
     sources: Counter[str] = Counter()
     ended = False
-    while len(lengths) < samples and not ended and (not rows or time.perf_counter() - began < seconds):
-        turn = [row for lane in lanes if (row := lane.row())]
-        ended = not turn
-        rows += len(turn)
+    while len(lengths) < samples and sum(rows_of) < rows and not ended:
+        turn = []
+        for number, lane in enumerate(lanes):
+            if sum(rows_of) and time.perf_counter() - began > seconds:
+                break
+            if row := lane.row():
+                turn.append(row)
+                rows_of[number] += 1
+        late = time.perf_counter() - began > seconds
+        ended = not turn and not late
         packed += sum(len(sample) for row in turn for sample in row)
         for sample in (sample for packer in packers for sample in packer.heard):
             lengths.append(len(sample))
@@ -104,6 +116,8 @@ def read_lengths(loader: PackedLoader, *, samples: int, seconds: float) -> Lengt
             sources[sample.source] += 1
         for packer in packers:
             packer.heard.clear()
+        if late:
+            break
     if not lengths:
         raise DataError("the data gives no sample", got=loader.bad.state(), fix="see the log of bad rows")
     tokens = np.array(lengths)
@@ -111,14 +125,15 @@ def read_lengths(loader: PackedLoader, *, samples: int, seconds: float) -> Lengt
     counts, _ = np.histogram(tokens, bins=np.array(edges) + 0.5)
     return Lengths(
         samples=len(tokens),
-        rows=rows,
+        rows=sum(rows_of),
+        rows_of_lanes=tuple(rows_of),
         edges=edges,
         counts=tuple(counts.tolist()),
         mean=float(tokens.mean()),
         quantiles={name: int(np.quantile(tokens, share, method="higher")) for name, share in QUANTILES.items()},
         longest=int(tokens.max()),
-        packed=packed / (rows * loader.length),
-        samples_per_row=packed / rows / float(tokens.mean()),
+        packed=packed / (sum(rows_of) * loader.length),
+        samples_per_row=packed / sum(rows_of) / float(tokens.mean()),
         pictures=pictures / int(tokens.sum()),
         learned=learned / int(tokens.sum()),
         images_per_sample=images / len(tokens),
@@ -136,6 +151,14 @@ def histogram_edges(longest: int) -> tuple[int, ...]:
     return tuple(edges)
 
 
+def steps_of_data(lengths: Lengths, recipe: Recipe, ranks: int) -> int:
+    """Steps of the recipe, or fewer where all data was read: until the first rank has no rows for one."""
+    if not lengths.ended:
+        return recipe.steps
+    own = [sum(lengths.rows_of_lanes[rank::ranks]) for rank in range(ranks)]
+    return min(recipe.steps, min(own) // (recipe.rows_per_step // ranks))
+
+
 def said_end(recipe: Recipe, steps: int) -> str:
     """What it means that the data ends before the schedule does."""
     share = rate_share(recipe, max(0, steps - 1))
@@ -145,15 +168,24 @@ def said_end(recipe: Recipe, steps: int) -> str:
     )
 
 
-def early_end(recipe: Recipe, processor: NeoProcessor) -> str:
-    """`said_end` if a look ahead meets the end of all data, else nothing. Sources that are read for ever have none."""
-    if any(source.epochs is None and source.weight for source in recipe.data.sources):
+def early_end(recipe: Recipe, processor: NeoProcessor, ranks: int) -> str:
+    """`said_end` if a short look ahead meets the end of all data, else nothing.
+
+    Sources that are read for ever have none, and those elsewhere are not read twice.
+    """
+    if any(source.weight and (source.epochs is None or is_far(source)) for source in recipe.data.sources):
         return ""
-    loader = build_loader(recipe, processor)
+    data = recipe.data.model_copy(update={"pool": min(recipe.data.pool, SMALL_POOL)})
+    loader = build_loader(recipe.model_copy(update={"data": data}), processor)
     loader.bad.silent, loader.bad.policy = True, "skip"
     try:
-        lengths = read_lengths(loader, samples=SOON, seconds=SECONDS)
+        lengths = read_lengths(loader, samples=SOON, seconds=SECONDS, rows=recipe.steps * recipe.rows_per_step)
     except DataError:  # the run itself will meet it, and say what became of it
         return ""
-    steps = lengths.rows // recipe.rows_per_step
-    return said_end(recipe, steps) if lengths.ended and 0 < steps < recipe.steps else ""
+    steps = steps_of_data(lengths, recipe, ranks)
+    return said_end(recipe, steps) if 0 < steps < recipe.steps else ""
+
+
+def is_far(source: SourceSettings) -> bool:
+    """Whether reading a source takes a network."""
+    return source.kind == "huggingface" or is_elsewhere(source.path)

@@ -239,6 +239,7 @@ class PackedTrainer(Trainer):
         self.placement.load(folder, self.prepared.model, optimizer)
         state = json.loads((folder / checkpoints.DATA).read_text(encoding="utf-8"))
         self.prepared.loader.load(state)
+        self.bad_rows = state["bad"]
         file = folder / f"rng-{self.placement.rank}.json"
         if file.exists():
             self._random = json.loads(file.read_text(encoding="utf-8"))

@@ -178,7 +178,9 @@ def _compare(tensors: Mapping[str, Tensor], index: Metadata, folder: Path) -> No
 
 
 def _cover(chunks: Sequence[ChunkStorageMetadata], shape: torch.Size) -> bool:
-    """Whether parts make up a whole: blocks of rows, one after the other."""
+    """Whether parts make up a whole: blocks of rows, one after the other. A single number has no rows and one part."""
+    if not shape:
+        return len(chunks) == 1
     row = 0
     for chunk in sorted(chunks, key=lambda chunk: chunk.offsets):
         if tuple(chunk.offsets) != (row, *[0] * (len(shape) - 1)) or tuple(chunk.sizes[1:]) != tuple(shape[1:]):

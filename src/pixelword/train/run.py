@@ -256,7 +256,7 @@ def begin(trainer: PackedTrainer, marked: checkpoints.Marked | None, changes: li
         trainer.add_callback(tensorboard_callback(run, marked.step if marked else 0))
     table = learns.as_text(prepared.parts)
     logger.info("stage %s: %d steps\n%s", recipe.name, recipe.steps, table)
-    if marked is None and (end := early_end(recipe, prepared.processor)):
+    if marked is None and (end := early_end(recipe, prepared.processor, placement.ranks)):
         logger.warning(end)
     if recipe.retention is None:
         logger.info("whether the language model is kept is not measured; set retention.text to held-out rows for that")

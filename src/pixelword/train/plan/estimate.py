@@ -11,7 +11,7 @@ from typing import Any
 from pixelword.data import build_loader
 from pixelword.errors import ConfigError
 from pixelword.recipe import Recipe, fingerprint
-from pixelword.train.lengths import Lengths, read_lengths
+from pixelword.train.lengths import Lengths, read_lengths, steps_of_data
 from pixelword.train.plan.probe import Probe, probe
 
 
@@ -105,7 +105,7 @@ def estimate(recipe: Recipe, lengths: Lengths, measured: Probe, *, ranks: int, f
     own = micro_batches // ranks
     step_seconds = own * measured.micro_seconds + measured.other_seconds
     checkpoint = measured.weights + measured.optimizer
-    steps = min(recipe.steps, lengths.rows // recipe.rows_per_step) if lengths.ended else recipe.steps
+    steps = steps_of_data(lengths, recipe, ranks)
     saves = steps // recipe.save_every
     seconds = steps * step_seconds + saves * (measured.save_seconds or 0.0)
     probed = measured.micro_batches * measured.micro_seconds + measured.other_seconds

@@ -16,7 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from pixelword.errors import DataError
 from pixelword.model import NeoProcessor
 from pixelword.recipe import Recipe
-from pixelword.train.deepspeed_settings import plain_processes
+from pixelword.train.deepspeed_settings import unasked
 from pixelword.train.journal import read_journal
 from pixelword.train.packed import PackedTrainer
 from pixelword.train.plan.memory import PeakMemory
@@ -115,7 +115,7 @@ def probe(recipe: Recipe, folder: Path, *, steps: int, seconds: float) -> tuple[
         DataError: the data ended before a step could be counted.
         PixelWordError: the recipe does not start; each says why.
     """
-    with plain_processes():  # one process, also where accelerate would have it start DeepSpeed
+    with unasked():  # one process, also where accelerate would have it start DeepSpeed
         return _probe(recipe, folder, steps=steps, seconds=seconds)
 
 
