@@ -23,6 +23,8 @@ TITLES = {
     "reuse": "A trained pre-Buffer in front of a fresh language model",
     "reuse-other": "A trained pre-Buffer in front of another language model",
 }
+LONGEST_LABEL = 31
+"""Letters that a plot has room for in front of its bars."""
 READING = (
     "Right words of descriptions of held-out pictures. Brackets: 95 % interval over seeds (Student's t). "
     "A difference is taken seed by seed; it is called better or worse only where its interval leaves out zero, and "
@@ -102,7 +104,7 @@ def markdown(lines: Sequence[Line]) -> str:
 
 def plots(lines: Sequence[Line], floor: float) -> tuple[BarPlot, BarPlot]:
     """The shares with both intervals, and the differences to the reference."""
-    names = [f"{line.arm.name}  {line.arm.title}" for line in lines]
+    names = labels(lines)
     over_seeds = [estimate(line.right, (0.0, 1.0)) for line in lines]
     ends = [floor, *(end for line in lines for end in (line.pooled.low, line.pooled.high))]
     ends += [end for one in over_seeds if one for end in (one.low, one.high)]
@@ -122,7 +124,7 @@ def plots(lines: Sequence[Line], floor: float) -> tuple[BarPlot, BarPlot]:
     apart = [estimate(line.difference) for line in others]
     widest = max((abs(end) for one in apart if one for end in (one.low, one.high)), default=0.1) + 0.01
     differences = BarPlot(
-        [f"{line.arm.name}  {line.arm.title}" for line in others],
+        labels(others),
         [BarGroup("difference to H, paired by seed, t interval", apart)],
         chance=0.0,
         marks="dots",
@@ -131,6 +133,12 @@ def plots(lines: Sequence[Line], floor: float) -> tuple[BarPlot, BarPlot]:
         caption="Left of the line: fewer right words than row H.",
     )
     return shares, differences
+
+
+def labels(lines: Sequence[Line]) -> list[str]:
+    """Names of arms with their designs; without them where one would be cut off: they stand in the table."""
+    whole = [f"{line.arm.name}  {line.arm.title}" for line in lines]
+    return whole if max(map(len, whole)) <= LONGEST_LABEL else [line.arm.name for line in lines]
 
 
 def estimate(spread: Spread | None, inside: tuple[float, float] = (-1.0, 1.0)) -> Estimate | None:
