@@ -138,7 +138,7 @@ def plots(lines: Sequence[Line], floor: float) -> tuple[BarPlot, BarPlot]:
 def labels(lines: Sequence[Line]) -> list[str]:
     """Names of arms with their designs; without them where one would be cut off: they stand in the table."""
     whole = [f"{line.arm.name}  {line.arm.title}" for line in lines]
-    return whole if max(map(len, whole)) <= LONGEST_LABEL else [line.arm.name for line in lines]
+    return whole if all(len(label) <= LONGEST_LABEL for label in whole) else [line.arm.name for line in lines]
 
 
 def estimate(spread: Spread | None, inside: tuple[float, float] = (-1.0, 1.0)) -> Estimate | None:
